@@ -1,0 +1,129 @@
+"""Bringing memory up: pageblocks, free lists, zones, slab caches; and the count of every page at the end.
+
+Rule    runs in the launcher alone, before the first fork or after the last exit.
+"""
+
+from emu.arch import jit, load_relaxed
+from emu.mm.buddy import MAX_ORDER, area_add, on_list, set_pageblock_type
+from emu.mm.page import (
+    MIGRATE_MOVABLE,
+    MIGRATE_TYPES,
+    MIGRATE_UNMOVABLE,
+    ORDER_SHIFT,
+    OWNER_SHIFT,
+    PAGEBLOCK_ORDER,
+    PG_BUDDY,
+    PG_SLAB,
+    PG_TAKEN,
+    PG_VMALLOC,
+    TYPE_SHIFT,
+    page_of,
+    pageblock_type,
+)
+from emu.mm.slab import slab_in_use
+from emu.mm.zone import ZONE, zone_free_add, zone_of
+
+SLAB_OBJECTS = 9  # word of count_states() behind the nine page states
+
+
+@jit
+def free_range(seg, zone, start, end):
+    """Give a fresh range of pages to the free lists, in the largest aligned blocks of one type."""
+    pfn = start
+    while pfn < end:
+        order = MAX_ORDER
+        while pfn & ((1 << order) - 1) != 0 or pfn + (1 << order) > end:
+            order -= 1
+        kind = pageblock_type(seg, pfn)
+        if order > PAGEBLOCK_ORDER and pageblock_type(seg, pfn + (1 << PAGEBLOCK_ORDER)) != kind:
+            order = PAGEBLOCK_ORDER
+        area_add(seg, zone, pfn, order, kind)
+        zone_free_add(seg, zone, 1 << order)
+        pfn += 1 << order
+
+
+@jit
+def type_pageblocks(seg, start, end, unmovable):
+    """Type the range's pageblocks: the first `unmovable` of them UNMOVABLE, the others MOVABLE."""
+    pfn = start
+    done = 0
+    while pfn < end:
+        set_pageblock_type(seg, pfn, MIGRATE_UNMOVABLE if done < unmovable else MIGRATE_MOVABLE)
+        done += 1
+        pfn += 1 << PAGEBLOCK_ORDER
+
+
+@jit
+def boot_zone_pages(seg, zone, unmovable):
+    """Free every page of a zone whose range and marks are set, and type its pageblocks. Before anything else runs."""
+    start = seg[zone + ZONE.start_pfn]
+    end = seg[zone + ZONE.end_pfn]
+    type_pageblocks(seg, start, end, unmovable)
+    free_range(seg, zone, start, end)
+    seg[zone + ZONE.nr_free_min] = end - start
+
+
+@jit
+def count_states(seg, out):
+    """Count pages by state into words out.., slab objects in use behind them; returns pages that no state names.
+
+    Words out+0..8: pages by state; out+9: objects that slab pages count as in use. Nothing may run beside it.
+    """
+    zone = zone_of(seg, 0)
+    pfn = seg[zone + ZONE.start_pfn]
+    end = seg[zone + ZONE.end_pfn]
+    unknown = 0
+    for i in range(SLAB_OBJECTS + 1):
+        seg[out + i] = 0
+    while pfn < end:
+        word = load_relaxed(seg, page_of(seg, pfn))
+        state = word & 0xFF
+        if state == PG_BUDDY:
+            order = word >> ORDER_SHIFT & 0xFF
+            if on_list(seg, zone, pfn, order, word >> TYPE_SHIFT & 0xFF) == 0:
+                unknown += 1
+                pfn += 1
+                continue
+            seg[out + state] += 1 << order
+            pfn += 1 << order
+            continue
+        if state < PG_BUDDY or state > PG_VMALLOC:
+            unknown += 1
+        else:
+            seg[out + state] += 1
+            if state == PG_SLAB:
+                seg[out + SLAB_OBJECTS] += slab_in_use(seg, pfn)
+        pfn += 1
+    return unknown
+
+
+@jit
+def count_free_blocks(seg):
+    """Pages on the free lists, counted list by list: must equal NR_FREE_PAGES."""
+    zone = zone_of(seg, 0)
+    pages = 0
+    for order in range(MAX_ORDER + 1):
+        for kind in range(MIGRATE_TYPES):
+            pages += seg[zone + ZONE.free_count + order * MIGRATE_TYPES + kind] << order
+    return pages
+
+
+@jit
+def find_taken(seg, after, out):
+    """The next page beyond `after` that is in some process's hands: its owner goes to word out; 0 if none."""
+    zone = zone_of(seg, 0)
+    pfn = max(after + 1, seg[zone + ZONE.start_pfn])
+    end = seg[zone + ZONE.end_pfn]
+    while pfn < end:
+        word = load_relaxed(seg, page_of(seg, pfn))
+        if word & 0xFF == PG_BUDDY:
+            order = word >> ORDER_SHIFT & 0xFF
+            if on_list(seg, zone, pfn, order, word >> TYPE_SHIFT & 0xFF) != 0:
+                pfn += 1 << order
+                continue
+        elif word & 0xFF == PG_TAKEN:
+            seg[out] = word >> OWNER_SHIFT
+            return pfn
+        pfn += 1
+    return 0
+

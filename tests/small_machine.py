@@ -1,0 +1,43 @@
+"""A booted machine in private memory: every room's steps can be called on it, in one process, compiled or interpreted.
+
+small_machine("kvfree.min_cached_objs=2", ...) resolves a scenario with these overrides, lays it out and boots it.
+Nothing runs by itself: a test plays every role, by the process index of `plan.roles`.
+"""
+
+import time
+from dataclasses import dataclass
+
+from emu.arch import Words, private_words
+from emu.boot import Plan, boot, make_plan
+from emu.config import parse_override, parse_scenario, resolve
+from emu.shm import HEADER, RUN
+
+SMALL = ("memory.managed_pages=2048", "trace.events_per_process=64", "slab.live_objects=8", "cpus.count=2")
+
+
+@dataclass
+class SmallMachine:
+    """seg: the booted words; plan: who is who and where; index(name): process index of "reclaim/0" and the like."""
+
+    seg: Words
+    plan: Plan
+
+    def index(self, name: str) -> int:
+        return next(role.index for role in self.plan.roles if role.name == name)
+
+    @property
+    def fault(self) -> int:
+        """The fault word: 0 while no invariant was broken."""
+        return self.seg[HEADER.fault]
+
+
+def small_machine(*overrides: str) -> SmallMachine:
+    """Boot a machine of 2048 pages and 2 CPUs, changed by `overrides` ("key=value"), with its clock at time zero."""
+    chosen = dict(parse_override(text) for text in (*SMALL, *overrides))
+    resolved = resolve(parse_scenario("", overrides=chosen))
+    plan = make_plan(resolved)
+    seg = private_words(plan.size_words)
+    boot(seg, plan)
+    seg[HEADER.t_zero] = time.monotonic_ns()
+    seg[HEADER.run_state] = RUN
+    return SmallMachine(seg, plan)
