@@ -1,0 +1,16 @@
+"""Scenario files: what a user may write, and the concrete record that a machine is built from.
+
+Door of the room. load_scenario() -> resolve() -> Resolved; explain() prints it. Imports no Numba.
+"""
+
+from emu.config.load import Scenario, load_scenario, parse_override, parse_scenario
+from emu.config.presets import EPOCHS, POLICIES, SOURCES, SourceRule
+from emu.config.resolve import resolve
+from emu.config.resolved import Resolved, as_record
+from emu.config.schema import all_keys
+from emu.config.text import explain
+
+__all__ = [
+    "EPOCHS", "POLICIES", "SOURCES", "Resolved", "Scenario", "SourceRule", "all_keys", "as_record", "explain",
+    "load_scenario", "parse_override", "parse_scenario", "resolve",
+]

@@ -1,0 +1,187 @@
+"""Sources, epochs and policies as data: what a name in a scenario file stands for.
+
+Holds   SOURCES (one row per place a page may come from), EPOCHS (a kernel release's set of rules) and POLICIES
+        (S1..S22: a choice of sources with their refill and pool).
+Rule    a row is the whole of what the configuration knows about its name: adding a source is one row of SOURCES.
+        A row whose `needs` is not empty is known but not built; naming it is refused with that reason.
+Limits  values only, no decisions: which layer wins is resolve.py's.
+After   kernel/rcu/tree.c v5.9..v6.12, mm/slab_common.c, the RFC of 2020-09-18 and its thread.
+"""
+
+from typing import NamedTuple
+
+
+class SourceRule(NamedTuple):
+    """What a page source does when asked, for rule checks and for the emulated lockdep.
+
+    strategies   numbers of the strategies whose source it is; empty: only the kernel's own one-argument way
+    kernel       the kernel's function or flags
+    uses_pool    takes from [policy.pool] pages_per_cpu
+    grows        honours the growth keys of [policy.pool]
+    may_spin     may take a spinlock_t (sleeps on an RT kernel; self-deadlock if the caller holds it)
+    may_sleep    may block: only legal for a one-argument call
+    wakes_kswapd wakes kswapd when the zone is low
+    floor        share of MIN that free pages must exceed; 0.0 where no watermark is looked at
+    """
+
+    strategies: tuple
+    kernel: str
+    uses_pool: bool = False
+    grows: bool = False
+    may_spin: bool = False
+    may_sleep: bool = False
+    wakes_kswapd: bool = False
+    floor: float = 0.0
+
+
+SOURCES = {
+    "cache": SourceRule(("S3",), "get_cached_bnode()"),
+    "pcp-lockless": SourceRule(("S1", "S2"), "__rcu_alloc_page_lockless() of the RFC"),
+    "static": SourceRule(("S4",), "none: pages taken at boot, recycled by the free side", uses_pool=True),
+    "nowait": SourceRule(("S8",), "GFP_NOWAIT | __GFP_NOWARN", may_spin=True, wakes_kswapd=True, floor=1.0),
+    "atomic": SourceRule(("S9",), "GFP_ATOMIC | __GFP_NOWARN", may_spin=True, wakes_kswapd=True, floor=0.375),
+    "direct": SourceRule(
+        (), "GFP_KERNEL | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN",
+        may_spin=True, may_sleep=True, wakes_kswapd=True, floor=1.0,
+    ),
+}
+
+
+class Epoch(NamedTuple):
+    """A kernel release's rules: every key that the schema leaves to the epoch, by dotted name.
+
+    refill_needs_cache: a cache size of 0 stops refill requests too (before, the worker ran in vain).
+    """
+
+    kernel: str
+    values: dict
+    refill_needs_cache: bool = False
+    needs: str = ""
+
+
+_V59 = {
+    "memory.pcp_rule": "v5.9",
+    "kvfree.bnode_records": 510,
+    "kvfree.min_cached_objs": 2,
+    "kvfree.boot_fill": True,
+    "kvfree.drain_ms": 20,
+    "kvfree.flood_drain_jiffies": 0,
+    "kvfree.polled_cookies": False,
+    "kvfree.attach": "per-channel",
+    "kvfree.work_bound": True,
+    "kvfree.freed_page_to": "worker",
+    "policy.sources": ("cache", "nowait"),
+    "policy.one_arg_sources": ("cache", "nowait"),
+    "policy.refill.trigger": "none",
+    "policy.refill.path": "hrtimer",
+    "policy.refill.delay_jiffies": 0,
+    "policy.refill.bound": True,
+    "policy.refill.gfp": "nowait",
+    "policy.refill.stop_on_failure": False,
+    "policy.refill.count_from": "zero",
+    "policy.refill.backoff_ms": 0,
+    "policy.pool.pages_per_cpu": 0,
+}
+_RFC = _V59 | {
+    "kvfree.min_cached_objs": 5,
+    "kvfree.boot_fill": False,
+    "kvfree.freed_page_to": "owner",
+    "policy.sources": ("cache", "pcp-lockless"),
+    "policy.one_arg_sources": ("cache", "pcp-lockless"),
+    "policy.refill.trigger": "miss",
+    "policy.refill.path": "delayed",
+    "policy.refill.delay_jiffies": 1,
+}
+_V511 = _RFC | {
+    "policy.sources": ("cache",),
+    "policy.one_arg_sources": ("cache",),
+    "policy.refill.path": "hrtimer",
+    "policy.refill.delay_jiffies": 0,
+    "policy.refill.gfp": "kernel",
+}
+_V61 = _V511 | {
+    "kvfree.drain_ms": 5000,
+    "kvfree.flood_drain_jiffies": 1,
+    "policy.one_arg_sources": ("cache", "direct"),
+    "policy.refill.gfp": "kernel-noretry",
+    "policy.refill.stop_on_failure": True,
+    "policy.refill.backoff_ms": 5000,
+}
+_V612 = _V61 | {
+    "memory.pcp_rule": "v6.7",
+    "kvfree.bnode_records": 507,
+    "kvfree.polled_cookies": True,
+    "kvfree.attach": "whole-slot",
+    "kvfree.work_bound": False,
+    "policy.refill.count_from": "present",
+}
+
+EPOCHS = {
+    "E59": Epoch("v5.9", _V59),
+    "ERFC": Epoch("v5.9 with the RFC of 2020-09-18", _RFC),
+    "E511": Epoch("v5.11", _V511),
+    "E61": Epoch("v6.1", _V61),
+    "E612": Epoch("v6.12", _V612, refill_needs_cache=True),
+    "E618": Epoch("v6.18", _V612, refill_needs_cache=True, needs='source "sheaf"'),
+}
+
+
+class PolicyPreset(NamedTuple):
+    """One strategy of the thread. `sources` None: as the epoch has them.
+
+    direct       one-argument calls also go to the allocator, where the epoch's do
+    refill_from  "" = no refill; "epoch" = the epoch's; an epoch's name = the epoch's, or that one's rule
+                 where the epoch has no refill of its own
+    needs        what has to exist before this strategy can run; "" if it can
+    """
+
+    name: str
+    title: str
+    sources: tuple | None = None
+    direct: bool = True
+    refill_from: str = ""
+    pages_per_cpu: int = 0
+    needs: str = ""
+
+
+POLICIES = {
+    row.name: row
+    for row in (
+        PolicyPreset("epoch", "what the epoch's kernel does", refill_from="epoch"),
+        PolicyPreset("S1", "lockless-pcp", ("pcp-lockless",)),
+        PolicyPreset("S2", "lockless-pcp-refill", ("cache", "pcp-lockless"), refill_from="ERFC"),
+        PolicyPreset("S3", "refill-worker", ("cache",), refill_from="E511"),
+        PolicyPreset("S4", "static", ("static",), pages_per_cpu=32),
+        PolicyPreset("S5", "mempool", needs='source "mempool"'),
+        PolicyPreset("S6", "grown-pool", needs='source "grown"'),
+        PolicyPreset("S7", "rescue-and-growth", needs='source "rescue"'),
+        PolicyPreset("S8", "nowait", ("cache", "nowait")),
+        PolicyPreset("S9", "atomic", ("cache", "atomic")),
+        PolicyPreset("S10", "preemptible-gate", needs='source "preemptible"'),
+        PolicyPreset("S11", "no-locks-flag", needs='source "no-locks"'),
+        PolicyPreset("S12", "no-locks-after-pcp", needs='source "no-locks-late"'),
+        PolicyPreset("S13", "gfp-zero", needs='source "gfp-zero"'),
+        PolicyPreset("S14", "freelist-copy", needs='source "freelist-copy"'),
+        PolicyPreset("S15", "shared-pool", needs='source "shared-pool"'),
+        PolicyPreset("S16", "pcp-monopoly", needs="an abuser process"),
+        PolicyPreset("S17", "softirq-refill", needs='refill trigger "low-stock"'),
+        PolicyPreset("S18", "throttle", needs='source "throttle"'),
+        PolicyPreset("S19", "list-only", (), direct=False),
+        PolicyPreset("S20", "sync-only", (), direct=False),
+        PolicyPreset("S21", "nolock", needs='source "nolock"'),
+        PolicyPreset("S22", "sheaves", needs='source "sheaf"'),
+    )
+}
+
+
+def find_policy(name: str) -> PolicyPreset | None:
+    """The preset of this number (S3) or speaking name (refill-worker), or None."""
+    return POLICIES.get(name) or next((row for row in POLICIES.values() if row.title == name), None)
+
+
+def needed_by(source: str) -> PolicyPreset | None:
+    """The strategy that would bring this source, which is known but not built; or None."""
+    return next((row for row in POLICIES.values() if row.needs == f'source "{source}"'), None)
+
+
+REFILL_KEYS = tuple(key for key in _V59 if key.startswith("policy.refill."))

@@ -1,0 +1,310 @@
+"""Scenario in, Resolved out: every None filled, every time also in nanoseconds, every value's origin kept.
+
+Holds   resolve() and the layers: user > formula that the composition forces > policy preset > epoch > default.
+Rule    a value is taken from the first layer that has it, and the layer's name is its provenance. Rules between
+        keys are held against the values that come out, so a preset is checked like a file.
+Limits  deterministic: no clock, no random number, no look at the host; the only file looked for is a trace.
+After   configs/default.toml; kernel/rcu/tree.c (values), mm/page_alloc.c (formulas.py).
+"""
+
+from msgspec.structs import replace
+
+from emu.config import formulas as kernel
+from emu.config.load import Scenario
+from emu.config.names import check_names
+from emu.config.presets import EPOCHS, REFILL_KEYS, SOURCES, find_policy
+from emu.config.problems import raise_problems
+from emu.config.resolved import (
+    Resolved,
+    ResolvedBurst,
+    ResolvedKvfree,
+    ResolvedMemory,
+    ResolvedPolicy,
+    ResolvedPool,
+    ResolvedRcu,
+    ResolvedRcuscale,
+    ResolvedReaders,
+    ResolvedRefill,
+    ResolvedReplay,
+    ResolvedRun,
+    ResolvedSlab,
+    ResolvedWorkload,
+    as_record,
+    flatten,
+)
+from emu.config.rules import broken_rules, refill_has_sense, remarks
+from emu.config.schema import Contexts, all_keys
+
+
+def resolve(scenario: Scenario) -> Resolved:
+    """The scenario with every value concrete. Raises ConfigError with all broken rules, one per line."""
+    raise_problems(check_names(scenario.keys), scenario.name_of)
+    pick = _Layers(scenario)
+    run = _run(pick)
+    memory = _memory(pick)
+    sources, one_arg = _sources(pick)
+    kvfree = _kvfree(pick, run, uses_cache="cache" in sources + one_arg)
+    policy = _policy(pick, run, sources, one_arg, kvfree.min_cached_objs)
+    resolved = Resolved(
+        question=pick("question"), run=run, cpus=scenario.keys.cpus, processes=scenario.keys.processes, memory=memory,
+        slab=_slab(pick), rcu=_rcu(pick, run), kvfree=kvfree, policy=policy,
+        workload=_workload(pick, scenario), readers=_readers(pick), trace=scenario.keys.trace,
+        provenance={}, notes=(),
+    )
+    raise_problems(broken_rules(resolved, scenario), scenario.name_of)
+    return replace(resolved, provenance=_provenance(resolved, pick), notes=remarks(resolved, scenario))
+
+
+class _Layers:
+    """Dotted key -> value of the first layer that has one; remembers which layer that was."""
+
+    def __init__(self, scenario):
+        self.written = scenario.written
+        self.epoch = EPOCHS[scenario.keys.run.epoch]
+        self.preset = find_policy(scenario.keys.policy.preset)
+        self.origin: dict[str, str] = {}
+        self._keys = scenario.keys
+        self._preset_values = _preset_values(self.preset, self.epoch)
+        self._epoch_values = _epoch_values(self.epoch, scenario.keys.run.preemption)
+
+    def __call__(self, dotted, formula=None):
+        """`formula` is the value where no other layer has one."""
+        for name, value in self._candidates(dotted):
+            if value is not None:
+                self.origin[dotted] = name
+                return value
+        return self.computed(dotted, formula)
+
+    def forced(self, dotted, value):
+        """`value`, unless the user wrote another: what the composition leaves as the only sensible one."""
+        return self(dotted) if dotted in self.written else self.computed(dotted, value)
+
+    def section(self, name):
+        """Every key of a section that has a default in the schema, by attribute."""
+        keys = [key for key in all_keys().values() if key.section == name and key.default is not None]
+        return {key.attribute: self(key.dotted) for key in keys}
+
+    def computed(self, dotted, value):
+        """`value`, whatever the layers have."""
+        assert value is not None, f"{dotted} is left open by every layer"
+        self.origin[dotted] = "formula"
+        return value
+
+    def _candidates(self, dotted):
+        here = self._keys
+        for part in dotted.split("."):
+            here = getattr(here, part)
+        yield "user" if dotted in self.written else "default", here
+        yield "preset", self._preset_values.get(dotted)
+        yield "epoch", self._epoch_values.get(dotted)
+
+
+def _epoch_values(epoch, preemption):
+    """The epoch's values. On PREEMPT_RT the kernel of v5.9 skips the allocator call: straight to the fallback."""
+    if preemption != "rt":
+        return epoch.values
+    lists = {key: epoch.values[key] for key in ("policy.sources", "policy.one_arg_sources")}
+    return epoch.values | {
+        key: tuple(name for name in names if not SOURCES[name].may_spin or SOURCES[name].may_sleep)
+        for key, names in lists.items()
+    }
+
+
+def _preset_values(preset, epoch):
+    """What the policy preset puts over the epoch, by dotted key."""
+    if preset.sources is None:
+        return {}
+    one_arg = preset.sources
+    if preset.direct and "direct" in epoch.values["policy.one_arg_sources"]:
+        one_arg += ("direct",)
+    values = {
+        "policy.sources": preset.sources,
+        "policy.one_arg_sources": one_arg,
+        "policy.pool.pages_per_cpu": preset.pages_per_cpu,
+    }
+    if not preset.refill_from:
+        values["policy.refill.trigger"] = "none"
+    elif epoch.values["policy.refill.trigger"] == "none":
+        values |= {key: EPOCHS[preset.refill_from].values[key] for key in REFILL_KEYS}
+    return values
+
+
+def _run(pick):
+    own = pick.section("run")
+    return ResolvedRun(
+        **own,
+        duration_ns=own["duration_ms"] * kernel.NSEC_PER_MSEC,
+        jiffy_ns=kernel.NSEC_PER_SEC // own["hz"],
+        kernel=pick.epoch.kernel,
+    )
+
+
+def _memory(pick):
+    own = pick.section("memory")
+    managed, ncpu = own["managed_pages"], pick("cpus.count")
+    free_kbytes = pick("memory.min_free_kbytes", kernel.min_free_kbytes(managed))
+    marks = kernel.watermarks(managed, free_kbytes, own["watermark_scale_factor"])
+    rule = pick("memory.pcp_rule")
+    unraised = pick("memory.pcp_batch", kernel.zone_batch(managed))
+    batch = max(unraised, 1)
+    if rule == "v5.9":
+        high = pick("memory.pcp_high", kernel.pcp_high_fixed(unraised))
+        high_min = high_max = high
+    else:
+        high_min, high_max = kernel.pcp_high_range(managed, marks.low, batch, ncpu)
+        high = pick("memory.pcp_high", high_min)
+    pageblocks = -(-managed // kernel.PAGEBLOCK_PAGES)
+    return ResolvedMemory(
+        **own,
+        min_free_kbytes=free_kbytes, pcp_rule=rule, pcp_batch=batch,
+        pcp_high=high, pcp_high_min=high_min, pcp_high_max=high_max,
+        wmark_min=marks.min, wmark_low=marks.low, wmark_high=marks.high,
+        pageblock_pages=kernel.PAGEBLOCK_PAGES, pageblocks=pageblocks,
+        unmovable_pageblocks=round(pageblocks * own["unmovable_share"]),
+    )
+
+
+def _slab(pick):
+    own = pick.section("slab")
+    if pick("workload.kind") == "rcuscale":
+        object_bytes = kernel.rcuscale_object_bytes(pick("workload.rcuscale.mult"))
+        own["object_bytes"] = pick.forced("slab.object_bytes", (object_bytes,))
+    own["weights"] = _normalised(own["weights"])
+    return ResolvedSlab(**own)
+
+
+def _normalised(shares):
+    whole = sum(shares)
+    return tuple(share / whole for share in shares)
+
+
+def _rcu(pick, run):
+    own = pick.section("rcu")
+    ncpu = pick("cpus.count")
+    first = pick("rcu.jiffies_till_first_fqs", kernel.fqs_jiffies(run.hz, ncpu))
+    following = pick("rcu.jiffies_till_next_fqs", kernel.fqs_jiffies(run.hz, ncpu))
+    urge = kernel.sched_qs_jiffies(first, following, run.hz, ncpu)
+    return ResolvedRcu(
+        **own,
+        jiffies_till_first_fqs=first, jiffies_till_next_fqs=following,
+        first_fqs_ns=first * run.jiffy_ns, next_fqs_ns=following * run.jiffy_ns,
+        sched_qs_jiffies=urge, sched_qs_ns=urge * run.jiffy_ns,
+        stall_timeout_ns=own["stall_timeout_ms"] * kernel.NSEC_PER_MSEC,
+    )
+
+
+def _sources(pick):
+    """Sources of two-argument and of one-argument calls. Who writes the first alone gets the same for the second,
+    and the allocator after them where the epoch's one-argument calls go there."""
+    sources = pick("policy.sources")
+    if "policy.sources" not in pick.written:
+        return sources, pick("policy.one_arg_sources")
+    direct = ("direct",) if "direct" in pick.epoch.values["policy.one_arg_sources"] else ()
+    return sources, pick.forced("policy.one_arg_sources", sources + direct)
+
+
+def _kvfree(pick, run, uses_cache):
+    """A cache that no source takes from is not kept: freed bnodes would fill it for nothing."""
+    own = pick.section("kvfree")
+    records = pick("kvfree.bnode_records")
+    cached = pick("kvfree.min_cached_objs") if uses_cache else pick.forced("kvfree.min_cached_objs", 0)
+    drain_ms, flood = pick("kvfree.drain_ms"), pick("kvfree.flood_drain_jiffies")
+    drain = kernel.ms_to_jiffies(drain_ms, run.hz)
+    return ResolvedKvfree(
+        **own,
+        bnode_records=records, min_cached_objs=cached,
+        boot_fill=pick("kvfree.boot_fill") if cached else pick.forced("kvfree.boot_fill", False),
+        drain_ms=drain_ms, flood_drain_jiffies=flood,
+        polled_cookies=pick("kvfree.polled_cookies"), attach=pick("kvfree.attach"),
+        work_bound=pick("kvfree.work_bound"), freed_page_to=pick("kvfree.freed_page_to"),
+        drain_jiffies=drain, drain_ns=drain * run.jiffy_ns,
+        flood_objects=records if flood else 0, flood_drain_ns=flood * run.jiffy_ns,
+    )
+
+
+def _policy(pick, run, sources, one_arg, cached):
+    pick("policy.preset")
+    named = sources + one_arg
+    refill = _refill(pick, run, cached, pointless=not refill_has_sense(pick.epoch, named, cached))
+    return ResolvedPolicy(
+        preset=pick.preset.name, title=pick.preset.title, sources=sources, one_arg_sources=one_arg,
+        refill=refill, pool=_pool(pick, uses_pool=any(SOURCES[name].uses_pool for name in named)),
+    )
+
+
+def _refill(pick, run, cached, pointless):
+    own = pick.section("policy.refill")
+    path, backoff = pick("policy.refill.path"), pick("policy.refill.backoff_ms")
+    delayed = path == "delayed"
+    delay = pick("policy.refill.delay_jiffies") if delayed else pick.forced("policy.refill.delay_jiffies", 0)
+    return ResolvedRefill(
+        **own,
+        trigger=pick.forced("policy.refill.trigger", "none") if pointless else pick("policy.refill.trigger"),
+        path=path, delay_jiffies=delay, bound=pick("policy.refill.bound"),
+        gfp=pick("policy.refill.gfp"), amount=pick("policy.refill.amount", cached),
+        stop_on_failure=pick("policy.refill.stop_on_failure"), count_from=pick("policy.refill.count_from"),
+        backoff_ms=backoff, delay_ns=delay * run.jiffy_ns, backoff_ns=backoff * kernel.NSEC_PER_MSEC, backoff_amount=1,
+    )
+
+
+def _pool(pick, uses_pool):
+    pages = "policy.pool.pages_per_cpu"
+    own = pick.section("policy.pool")
+    return ResolvedPool(
+        **own,
+        pages_per_cpu=pick(pages) if uses_pool else pick.forced(pages, 0),
+        shrink_after_ns=own["shrink_after_ms"] * kernel.NSEC_PER_MSEC,
+    )
+
+
+def _workload(pick, scenario):
+    own = pick.section("workload")
+    rcuscale = pick.section("workload.rcuscale")
+    if own["kind"] == "rcuscale":
+        share = kernel.RCUSCALE_ONE_ARG_SHARE[rcuscale["single_double"]]
+        own["one_arg_share"] = pick.forced("workload.one_arg_share", share)
+    burst, replay = pick.section("workload.burst"), pick.section("workload.replay")
+    shares = pick.section("workload.contexts")
+    whole = sum(shares.values()) or 1.0
+    trace_path = str(scenario.folder / replay["trace"]) if own["kind"] == "replay" and replay["trace"] else ""
+    if rcuscale["threads"] == 0:
+        rcuscale["threads"] = pick.computed("workload.rcuscale.threads", pick("cpus.count"))
+    return ResolvedWorkload(
+        **own,
+        interval_ns=kernel.NSEC_PER_SEC / own["rate_per_s"] if own["rate_per_s"] else 0.0,
+        contexts=Contexts(**{name: share / whole for name, share in shares.items()}),
+        burst=ResolvedBurst(
+            **burst,
+            gap_ns=burst["gap_ms"] * kernel.NSEC_PER_MSEC, period_ns=burst["period_ms"] * kernel.NSEC_PER_MSEC,
+        ),
+        rcuscale=ResolvedRcuscale(
+            **rcuscale,
+            loop_sleep_ns=rcuscale["loop_sleep_ms"] * kernel.NSEC_PER_MSEC,
+            calls_per_thread=rcuscale["loops"] * rcuscale["alloc_num"],
+        ),
+        replay=ResolvedReplay(
+            **replay, pause_ns=replay["pause_ms"] * kernel.NSEC_PER_MSEC,
+            busy_gap_ns=replay["busy_gap_us"] * 1000, trace_path=trace_path,
+        ),
+    )
+
+
+def _readers(pick):
+    own = pick.section("readers")
+    return ResolvedReaders(**own, length_ns=own["length_us"] * 1000)
+
+
+def _provenance(resolved, pick):
+    """Origin of every value of the record. What is no key of the file was computed."""
+    values, _ = as_record(resolved)
+    values.pop("notes")
+    known = all_keys()
+    return {
+        dotted: pick.origin.get(dotted) or _plain_origin(dotted, pick, known) for dotted in flatten(values)
+    }
+
+
+def _plain_origin(dotted, pick, known):
+    if dotted not in known:
+        return "formula"
+    return "user" if dotted in pick.written else "default"

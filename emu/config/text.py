@@ -1,0 +1,41 @@
+"""A resolved scenario as a table for a reader: key, value, and where the value comes from.
+
+Holds   explain().
+Rule    no line is wider than WIDTH; a value that does not fit is cut, with dots that say so.
+Limits  for reading; as_record() is for programs.
+"""
+
+from emu.config.problems import show
+from emu.config.resolved import Resolved, as_record, flatten
+
+WIDTH = 80
+_ORIGIN = 8
+
+
+def explain(resolved: Resolved) -> str:
+    """Every value of the scenario, one line each, by section; its notes at the end."""
+    values, provenance = as_record(resolved)
+    notes = values.pop("notes")
+    lines, section = [], None
+    for dotted, value in flatten(values).items():
+        here = dotted.rpartition(".")[0]
+        if here != section and here:
+            lines += ["", f"[{here}]"]
+        section = here
+        lines.append(_line(dotted.rpartition(".")[2], value, provenance[dotted]))
+    lines += ["", *(piece for note in notes for piece in _wrapped(note))]
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def _line(leaf, value, origin):
+    room = WIDTH - _ORIGIN - 1
+    text = f"{leaf:<22} = {show(value)}"
+    if len(text) > room:
+        text = text[: room - 3] + "..."
+    return f"{text:<{room}} {origin}".rstrip()
+
+
+def _wrapped(note):
+    import textwrap  # only needed to print
+
+    return textwrap.wrap(note, WIDTH, initial_indent="note: ", subsequent_indent="      ")
