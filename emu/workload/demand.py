@@ -1,0 +1,38 @@
+"""The load of one mutator: what it is to do, and how far it has come.
+
+Holds   LOAD, one record per emulated CPU: settings written at boot, progress written by the mutator.
+Rule    shares and cumulative weights are 32-bit fractions. Times are nanoseconds of the run's clock.
+"""
+
+from emu.arch import jit
+from emu.shm import MAP, line, region, struct
+
+FLOOD, CONSTANT, POISSON, BURST, RCUSCALE, REPLAY = 0, 1, 2, 3, 4, 5
+KINDS = {"flood": FLOOD, "constant": CONSTANT, "poisson": POISSON, "burst": BURST, "rcuscale": RCUSCALE,
+         "replay": REPLAY}
+MAX_SIZES = 16
+CTX_TASK, CTX_TASK_ATOMIC, CTX_SOFTIRQ, CTX_HARDIRQ, CTX_RAW_LOCK = 0, 1, 2, 3, 4
+CONTEXT_NAMES = ("task", "task_atomic", "softirq", "hardirq", "raw_lock")
+CONTEXT_BITS = 3  # a schedule word is time << CONTEXT_BITS | context
+
+LOAD = struct(
+    "load",
+    line("boot()", "kind", "interval_ns", "call_cost_ns", "resched_every", "one_arg", "vmalloc", "mixed_contexts",
+         ("contexts", 5), "sample_every", "max_calls", "takes_part"),
+    line("boot()", "burst_calls", "gap_ns", "period_ns", "loops", "alloc_num", "loop_sleep_ns",
+         "schedule", "schedule_len", "schedule_span", "pause_ns", "repeat", "whole_burst", "live", "slots",
+         "busy_gap_ns"),
+    line("boot()", "reader_every", "reader_ns", "cross_cpu", "nr_sizes", ("sizes", MAX_SIZES)),
+    line("mutator", "random", "calls", "cursor", "reader_left", "sample_left", "resched_left", "in_section",
+         "next_vmstat"),
+    line("mutator", "due", "left", "position", "round", "base", "loop", "in_burst", "done"),
+    line("mutator", "t_start", "t_finish", "mem_begin", "mem_during", "gp_begin", "gp_finish", "by_context0",
+         "by_context1", "by_context2", "by_context3", "by_context4"),
+    line("mutator, at the end of the first pass of a recording", "pass_calls", "pass_list", "pass_sync"),
+)
+
+
+@jit
+def load_of(seg, cpu):
+    """Word offset of a CPU's load."""
+    return region(seg, MAP.workload) + cpu * LOAD.SIZE
