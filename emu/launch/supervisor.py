@@ -1,0 +1,447 @@
+"""One run from a resolved scenario to a record: start, watch, end in order, whatever happens.
+
+Holds   run_scenario(), Options, Outcome.
+Rule    a dead process ends the run at once, with everything measured so far; a stopped one is a stall, named and
+        timed. A first signal ends the run in order, a second one at once. Nothing is left behind on any way out:
+        while there is a segment or a child, a signal is counted and looked at, and never raises.
+"""
+
+import gc
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from emu import __version__
+from emu.arch import JIT
+from emu.boot import Plan, make_plan
+from emu.config import Resolved, Scenario, as_record
+from emu.errors import EmuError, ResultError
+from emu.host import (
+    DaemonPlacement,
+    DmaLatencyGuard,
+    Placement,
+    choose_cores,
+    disturbances,
+    host_record,
+    place_daemons,
+    read_topology,
+    set_timer_slack,
+)
+from emu.launch.children import Child
+from emu.launch.collect import collect_run, fault_text, first_pass, process_row
+from emu.launch.compile import compile_all
+from emu.launch.guard import Guard
+from emu.launch.machine import Machine
+from emu.launch.stalls import StallWatch
+from emu.results import blank_record, write_result
+from emu.shm import sweep_stale
+from emu.workload.ftrace import RecordedDemand, load_demand
+
+LOOK_S = 0.05
+DRAIN_LIMIT_S = 30.0
+DRAIN_AFTER_SIGNAL_S = 3.0
+STOP_GRACE_S = 2.0
+ABORT_GRACE_S = 0.5
+REMEMBER_AT_START = 32  # with more processes than this, /proc is read at the end only
+
+EXIT_OK, EXIT_INVALID, EXIT_INCOMPLETE = 0, 1, 3
+INTERPRETED = "interpreted (EMU_JIT=0): operations are not atomic between processes; for debugging only"
+
+
+class Progress(Protocol):
+    """Whoever shows how a run is getting on."""
+
+    def update(self, elapsed_s: float, calls: int, fallbacks: int, gps: int) -> None:
+        """Totals since time zero."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def update(self, elapsed_s: float, calls: int, fallbacks: int, gps: int) -> None:
+        """As Progress."""
+
+    def close(self) -> None:
+        """As Progress."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run, beside what: where the result goes, what to say meanwhile, how to repeat it.
+
+    progress: makes what shows the progress of a run of so many seconds.
+    """
+
+    output: Path
+    command: list[str]
+    say: Callable[[str], None]
+    progress: Callable[[float], Progress] = lambda _seconds: Silent()
+
+
+@dataclass
+class Outcome:
+    """What came of it. The record is there even where its file could not be written."""
+
+    record: dict
+    path: Path | None  # None: it could not be written, and `problem` says why
+    exit_code: int
+    problem: str = ""
+
+
+class Interrupted(EmuError):
+    """A signal came before the run had begun: there is nothing to report."""
+
+    def __init__(self, number: int):
+        super().__init__(f"stopped by {signal.Signals(number).name} before the run began; nothing was measured")
+        self.exit_code = 128 + number
+
+
+class EarlySignal(BaseException):
+    """What the handler raises while there is nothing to clean up. No Exception: compilers catch and reword those."""
+
+
+@dataclass
+class Signals:
+    """SIGINT, SIGTERM and SIGHUP from the first preparation on. counted: they are noted only, and do not raise."""
+
+    number: int = 0
+    count: int = 0
+    counted: bool = False
+    _before: dict = field(default_factory=dict)
+
+    def __enter__(self) -> "Signals":
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self.number = self.number or number
+        self.count += 1
+        if not self.counted:
+            raise EarlySignal
+
+    def check(self) -> None:
+        """Raise Interrupted if one has come: for steps before time zero."""
+        if self.count:
+            raise Interrupted(self.number)
+
+
+@dataclass
+class Run:
+    """State of the run under way."""
+
+    resolved: Resolved
+    scenario: Scenario
+    options: Options
+    plan: Plan
+    machine: Machine
+    stalls: StallWatch
+    demand: RecordedDemand | None
+    placement: Placement
+    daemons: DaemonPlacement
+    record: dict
+    reasons: list[str] = field(default_factory=list)
+    zero_ns: int = 0
+    end_ns: int = 0
+
+
+def run_scenario(resolved: Resolved, scenario: Scenario, options: Options) -> Outcome:
+    """Run it and write its result file. Raises EmuError for what keeps it from starting."""
+    with Signals() as signals:
+        try:
+            for name in sweep_stale():
+                options.say(f"removed {name}, the shared memory of a run whose launcher had died")
+            topology = read_topology()
+            placement, daemons = choose_places(resolved, scenario, topology)
+            demand = None
+            if resolved.workload.kind == "replay":
+                demand = load_demand(resolved.workload.replay.trace_path, resolved.workload.replay.event)
+            mains = compile_all(options.say)
+            plan = make_plan(resolved, demand)
+            signals.counted = True
+        except EarlySignal:
+            raise Interrupted(signals.number) from None
+        signals.check()  # a library may have swallowed the exception
+        with DmaLatencyGuard() if resolved.run.dma_latency_guard else NoGuard() as dma:
+            machine = Machine(plan, mains)
+            try:
+                record = begin_record(resolved, scenario, options, placement, daemons, topology, dma)
+                run = Run(resolved, scenario, options, plan, machine, StallWatch(machine.seg, plan), demand, placement,
+                          daemons, record)
+                return carry_out(run, signals)
+            finally:
+                machine.tear_down()
+
+
+def choose_places(resolved: Resolved, scenario: Scenario, topology) -> tuple[Placement, DaemonPlacement]:
+    """Cores for mutators and daemons; a refusal names the key that asked for them."""
+    key, spec = "cpus.cores", resolved.cpus.cores
+    try:
+        placement = choose_cores(spec, topology, resolved.cpus.count)
+        key, spec = "cpus.housekeeping", resolved.cpus.housekeeping
+        return placement, place_daemons(spec, topology, placement.cores)
+    except EmuError as error:
+        raise type(error)(f"{scenario.path}: {key} = {spec!r}: {error}") from None
+
+
+class NoGuard:
+    """run.dma_latency_guard = false."""
+
+    held = False
+    reason = "not asked for (run.dma_latency_guard = false)"
+
+    def __enter__(self) -> "NoGuard":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        """Nothing was held."""
+
+
+def begin_record(resolved: Resolved, scenario: Scenario, options: Options, placement: Placement,
+                 daemons: DaemonPlacement, topology, dma) -> dict:
+    """The part of the record that is known before the run."""
+    values, provenance = as_record(resolved)
+    record = blank_record()
+    record |= {
+        "emu_version": __version__, "created_unix": time.time(), "command": options.command,
+        "scenario": {"path": str(scenario.path), "text": scenario.text, "resolved": values, "provenance": provenance},
+        "duration_ns": resolved.run.duration_ns,
+        "host": host_record(topology, dma if isinstance(dma, DmaLatencyGuard) else None),
+        "marks": ([] if JIT else [INTERPRETED]) + [*placement.notes, *daemons.notes, *resolved.notes],
+        "dma_latency": {"held": dma.held, "reason": dma.reason},
+    }
+    record["disturbances"] = [d.what for d in disturbances(topology, placement.cores)]
+    return record
+
+
+def carry_out(run: Run, signals: Signals) -> Outcome:
+    """From the segment to the written result."""
+    machine = run.machine
+    machine.boot()
+    signals.check()
+    set_timer_slack(1)
+    gc.collect()
+    gc.freeze()  # children share these pages; a collection in one of them would copy them
+    guard = Guard(machine.segment, run.plan, lambda: finish_for_dead_launcher(run))
+    watched = [guard.child]
+    try:
+        machine.start_children(run.placement, run.daemons, guard.forget_in_child, signals.check)
+        watched += machine.children
+        if machine.wait_parked(lambda: not signals.count and not dead(watched)):
+            if len(machine.children) <= REMEMBER_AT_START:
+                machine.remember_children()
+            machine.calibrate()
+            run.zero_ns = machine.release()
+            run.stalls.start(run.zero_ns)
+            watch(run, signals, watched)
+        if not run.zero_ns:
+            signals.check()
+        finish(run, signals, watched)
+        return conclude(run, signals)
+    finally:
+        gc.unfreeze()
+        guard.dismiss()
+
+
+def dead(children: list[Child]) -> list[Child]:
+    """Children that have ended, reaped."""
+    gone = []
+    for child in children:
+        if child.alive:
+            with suppress(ChildProcessError):
+                pid, status = os.waitpid(child.pid, os.WNOHANG)
+                if pid:
+                    child.status = status
+        if not child.alive:
+            gone.append(child)
+    return gone
+
+
+def watch(run: Run, signals: Signals, watched: list[Child]) -> None:
+    """While it runs: look for deaths, stalls and signals, show progress, until it is time to drain."""
+    machine, duration = run.machine, run.resolved.run.duration_ns / 1e9
+    progress = run.options.progress(duration)
+    poll = make_poll(watched)
+    try:
+        while True:
+            now = (time.monotonic_ns() - run.zero_ns) / 1e9
+            if now >= duration or signals.count or machine.aborted() or machine.mutators_done():
+                return
+            poll.poll(int(min(LOOK_S, max(0.001, duration - now)) * 1000))
+            if note_deaths(run, watched):
+                return
+            run.stalls.look(watched)
+            progress.update(max(0.0, (time.monotonic_ns() - run.zero_ns) / 1e9), *machine.progress())
+    finally:
+        progress.close()
+
+
+def make_poll(watched: list[Child]):
+    """A poll object that wakes when any child ends."""
+    poll = select.poll()
+    for child in watched:
+        poll.register(child.pidfd, select.POLLIN)
+    return poll
+
+
+def note_deaths(run: Run, watched: list[Child]) -> bool:
+    """True, with the reasons noted, if a process died that should live."""
+    gone = dead(watched)
+    if run.machine.aborted():
+        gone = [child for child in gone if child.status != 0]  # a fault stops the run: whoever saw it has left in order
+    for child in gone:
+        at = (time.monotonic_ns() - run.zero_ns) / 1e9 if run.zero_ns else 0.0
+        how = child.describe_end()
+        verb = f"killed by {how}" if how.startswith("signal") else f"ended by itself with status {how}"
+        run.reasons.append(f"{child.name} {verb} at {at:.3f} s")
+    return bool(gone)
+
+
+def finish(run: Run, signals: Signals, watched: list[Child]) -> None:
+    """End the run: in order when everybody lives, at once when somebody died."""
+    machine = run.machine
+    run.end_ns = time.monotonic_ns()
+    if not run.reasons and not note_deaths(run, watched) and not machine.aborted() and run.zero_ns:
+        drain_in_order(run, signals, watched)
+    machine.clock_error()
+    if run.reasons or machine.aborted() or not run.zero_ns:
+        machine.remember_children()
+        machine.abort(ABORT_GRACE_S)
+    else:
+        machine.remember_children()
+        killed = machine.stop(STOP_GRACE_S)
+        run.reasons += [f"{name} did not leave within {STOP_GRACE_S:.0f} s and was killed" for name in killed]
+    run.stalls.close(watched)
+
+
+def drain_in_order(run: Run, signals: Signals, watched: list[Child]) -> None:
+    """Mutators stop, batches are reclaimed; limited in time, and given up at a second signal."""
+    machine = run.machine
+    machine.drain()
+    limit = DRAIN_AFTER_SIGNAL_S if signals.count else DRAIN_LIMIT_S
+    deadline = time.monotonic() + limit
+    mutators_seen = False
+    while not machine.drained():
+        if machine.mutators_done() and not mutators_seen:
+            mutators_seen = True
+            run.end_ns = time.monotonic_ns()
+            machine.drain()  # again: rings the daemons, which may have looked too early
+        if note_deaths(run, watched) or machine.aborted():
+            return
+        if signals.count > 1:
+            run.reasons.append("not drained: a second signal came")
+            return
+        run.stalls.look(watched)
+        if time.monotonic() > deadline:
+            run.reasons.append(f"not drained {limit:.0f} s after the end of the load")
+            return
+        time.sleep(0.002)
+
+
+def conclude(run: Run, signals: Signals) -> Outcome:
+    """Collect, judge, write."""
+    complete = not run.reasons and not run.machine.aborted() and run.zero_ns != 0
+    fill_record(run, complete)
+    if signals.count:
+        run.reasons.insert(0, f"stopped by {signal.Signals(signals.number).name} at {seconds_run(run):.3f} s")
+    code = judge(run)
+    if signals.count:
+        code = 128 + signals.number
+    try:
+        path = write_result(run.record, run.options.output)
+    except ResultError as error:  # the figures of a long run are not lost with its file: the report is printed
+        return Outcome(run.record, None, error.exit_code, str(error))
+    return Outcome(run.record, path, code)
+
+
+def seconds_run(run: Run) -> float:
+    """Seconds from time zero to the end of the load; 0 if there was no time zero."""
+    return max(0, run.end_ns - run.zero_ns) / 1e9 if run.zero_ns else 0.0
+
+
+def judge(run: Run) -> int:
+    """Set the verdict of a filled record; returns the exit code that goes with it."""
+    record = run.record
+    fault = fault_text(run.machine.seg, run.plan)
+    broken = [fault] if fault else [f"{r['name']}: {r['detail']}" for r in record["invariants"] if not r["ok"]]
+    if broken:
+        record["verdict"] = {"word": "INVALID", "reasons": broken + run.reasons}
+        return EXIT_INVALID
+    if run.reasons:
+        record["verdict"] = {"word": "INCOMPLETE", "reasons": run.reasons}
+        return EXIT_INCOMPLETE
+    record["verdict"] = {"word": "VALID", "reasons": []}
+    return EXIT_OK
+
+
+def fill_record(run: Run, complete: bool) -> None:
+    """Everything measured, into the record."""
+    record, machine = run.record, run.machine
+    if run.zero_ns:
+        machine.settle_stocks(run.end_ns)
+    record["start_ns"] = run.zero_ns
+    record["elapsed_ns"] = max(0, run.end_ns - run.zero_ns) if run.zero_ns else 0
+    record["clock"] = machine.clock
+    record["degraded"] = machine.degraded
+    record["host"]["membarrier"] = machine.membarrier
+    record["stalls"] = run.stalls.rows
+    collect_run(machine.seg, run.plan, record, complete)
+    record["processes"] = [describe(run, child) for child in machine.children]
+    if run.demand is not None:
+        record["recorded"] = recorded_figures(run.demand)
+        record["first_pass"] = first_pass(machine.seg, run.plan)
+
+
+def describe(run: Run, child: Child) -> dict:
+    """One row of the process table."""
+    role, seen = run.plan.roles[child.index], child.seen
+    row = {
+        "name": role.name, "role": role.name.split("/")[0], "cpu": role.cpu if role.cpu >= 0 else None,
+        "cores": child.wanted.get("cores", []), "pid": child.pid, "class": seen.get("class"),
+        "priority": seen.get("priority"), "nice": seen.get("nice"), "last_core": seen.get("last_cpu"),
+        "exit": child.describe_end(), "run_ns": seen.get("run_ns"), "run_delay_ns": seen.get("run_delay_ns"),
+        "voluntary_switches": seen.get("voluntary_switches"), "involuntary_switches": seen.get("involuntary_switches"),
+        "private_kib": seen["private_dirty_bytes"] // 1024 if seen.get("private_dirty_bytes") is not None else None,
+    }
+    return row | process_row(run.machine.seg, run.plan, role)
+
+
+def recorded_figures(demand: RecordedDemand) -> dict:
+    """The recorded kernel's own figures."""
+    kernel = demand.kernel
+    return {
+        "source": demand.source, "calls": kernel.calls, "list_objects": kernel.list_objects, "bnodes": kernel.bnodes,
+        "bulk_objects": kernel.bulk_objects, "grace_periods": kernel.gp_ended, "worker_runs": kernel.worker_runs,
+        "monitor_runs": kernel.monitor_runs, "work_runs": kernel.work_runs, "span_us": kernel.span_us,
+    }
+
+
+def finish_for_dead_launcher(run: Run) -> None:
+    """In the guard, forked before any child: the launcher is gone, its run is INCOMPLETE.
+
+    The process table comes from the segment; what the launcher alone had noted is gone with it, and marked so.
+    """
+    machine = run.machine
+    run.end_ns = time.monotonic_ns()
+    run.zero_ns = machine.time_zero()
+    run.reasons.append(f"launcher killed at {seconds_run(run):.3f} s, and every process with it")
+    run.record["marks"].append("the guard wrote this result: stalls and CPU times died with the launcher")
+    if run.resolved.run.degrade:
+        machine.degraded.append("not known: the launcher, which asked for the scheduling classes, was killed")
+    machine.adopt_dead_children(run.placement, run.daemons)
+    fill_record(run, complete=False)
+    judge(run)
+    write_result(run.record, run.options.output)
