@@ -80,9 +80,9 @@ def test_signal_while_it_compiles(emu, tmp_path, number, whole_group):
     assert not list((tmp_path / "cold").glob("jit-*/complete"))
 
 
-def test_launcher_killed_while_it_compiles_takes_its_helper_along(emu, tmp_path):
+def test_launcher_killed_while_it_compiles_takes_its_compilers_along(emu, tmp_path):
     program = emu.start_run(*RUN, env={"EMU_CACHE_DIR": str(tmp_path / "cold")})
     program.wait_for(lambda: program.said("compiling the emulator"), "compiling")
-    program.wait_for(lambda: len(program.group()) == 2, "the helper")
+    program.wait_for(lambda: len(program.group()) == 3, "both compilers")
     program.signal(signal.SIGKILL)
     assert program.finish() == -signal.SIGKILL
