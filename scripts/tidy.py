@@ -305,7 +305,7 @@ def compiled_rooms(tree: Tree) -> tuple[str, ...]:
 
 def compiled_findings(tree: Tree) -> list[Finding]:
     """A compiled function stands in a file that the compile cache's key covers."""
-    allowed = (*compiled_rooms(tree), "boot")
+    allowed = compiled_rooms(tree)
     found = []
     for source in tree.below("emu"):
         if source.room in allowed:

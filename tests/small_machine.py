@@ -6,10 +6,11 @@ Nothing runs by itself: a test plays every role, by the process index of `plan.r
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from emu.arch import Words, private_words
 from emu.boot import Plan, boot, make_plan
-from emu.config import parse_override, parse_scenario, resolve
+from emu.config import Resolved, parse_override, parse_scenario, resolve
 from emu.shm import HEADER, RUN
 
 SMALL = ("memory.managed_pages=2048", "trace.events_per_process=64", "slab.live_objects=8", "cpus.count=2")
@@ -31,11 +32,15 @@ class SmallMachine:
         return self.seg[HEADER.fault]
 
 
+def small_scenario(*overrides: str, folder: Path | None = None) -> Resolved:
+    """The scenario of a small machine, changed by `overrides`; files that it names are looked for in `folder`."""
+    chosen = dict(parse_override(text) for text in (*SMALL, *overrides))
+    return resolve(parse_scenario("", overrides=chosen, **({"folder": folder} if folder else {})))
+
+
 def small_machine(*overrides: str) -> SmallMachine:
     """Boot a machine of 2048 pages and 2 CPUs, changed by `overrides` ("key=value"), with its clock at time zero."""
-    chosen = dict(parse_override(text) for text in (*SMALL, *overrides))
-    resolved = resolve(parse_scenario("", overrides=chosen))
-    plan = make_plan(resolved)
+    plan = make_plan(small_scenario(*overrides))
     seg = private_words(plan.size_words)
     boot(seg, plan)
     seg[HEADER.t_zero] = time.monotonic_ns()

@@ -19,7 +19,8 @@ JIT = os.environ.get("EMU_JIT", "1") != "0"
 PACKAGE = Path(__file__).resolve().parent.parent
 # Folders whose files can end up in compiled code; the hash covers each of their files.
 COMPILED_ROOMS = (
-    "arch", "shm", "ring", "stats", "trace", "sync", "mm", "rcu", "policy", "kvfree", "workload", "bench",
+    "arch", "shm", "ring", "stats", "trace", "sync", "mm", "rcu", "policy", "kvfree", "workload", "boot",
+    "bench",
 )
 KEPT_CACHES = 4  # folders of earlier sources kept beside the present one
 
@@ -27,7 +28,7 @@ KEPT_CACHES = 4  # folders of earlier sources kept beside the present one
 def compiled_sources() -> list[Path]:
     """Every file whose text can reach compiled code, in a fixed order."""
     roots = [PACKAGE / room for room in COMPILED_ROOMS] + [PACKAGE.parent / "workers"]
-    files = [PACKAGE / "boot.py"]
+    files: list[Path] = []
     for root in roots:
         files += sorted(root.rglob("*.py"))
     return [f for f in files if f.is_file()]

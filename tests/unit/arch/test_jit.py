@@ -39,7 +39,7 @@ def test_both_switch_positions_give_the_same_answer():
 def package(tmp_path, monkeypatch):
     """A made-up emu/ with one compiled room, one light room and workers/ beside it."""
     emu = tmp_path / "emu"
-    for file in ("emu/arch/a.py", "emu/mm/sub/b.py", "emu/config/c.py", "emu/boot.py", "workers/d.py"):
+    for file in ("emu/arch/a.py", "emu/mm/sub/b.py", "emu/config/c.py", "emu/boot/plan.py", "workers/d.py"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("x = 1\n")
     monkeypatch.setattr(jit_module, "PACKAGE", emu)
@@ -48,10 +48,10 @@ def package(tmp_path, monkeypatch):
 
 def test_the_key_covers_compiled_rooms_boot_and_workers(package):
     names = {str(path.relative_to(package.parent)) for path in jit_module.compiled_sources()}
-    assert names == {"emu/arch/a.py", "emu/mm/sub/b.py", "emu/boot.py", "workers/d.py"}
+    assert names == {"emu/arch/a.py", "emu/mm/sub/b.py", "emu/boot/plan.py", "workers/d.py"}
 
 
-@pytest.mark.parametrize("file", ["arch/a.py", "mm/sub/b.py", "boot.py", "../workers/d.py"])
+@pytest.mark.parametrize("file", ["arch/a.py", "mm/sub/b.py", "boot/plan.py", "../workers/d.py"])
 def test_the_key_changes_with_each_compiled_source(package, file):
     before = jit_module.sources_hash()
     assert before == jit_module.sources_hash()

@@ -1,0 +1,99 @@
+"""Who the processes of a machine are, and where each of its regions lies.
+
+Holds   Role, Plan, plan_roles().
+Rule    all sizes are known before the segment is created. A plan holds figures only; whoever has one may read the
+        machine's words by its offsets.
+"""
+
+from dataclasses import dataclass, field
+
+from emu.config import Resolved
+from emu.kvfree import KRC
+from emu.mm import CACHE, PCP
+from emu.policy import STOCK
+from emu.shm import COORDINATOR, MUTATOR, PAGE_REFILL, PROC, RECLAIM, ROLE_NAMES
+from emu.sync import CPU
+from emu.workload import LOAD
+
+UNBOUND = -1
+
+
+@dataclass(frozen=True)
+class Role:
+    """One process of the run. cpu: the emulated CPU it belongs to, or UNBOUND."""
+
+    index: int
+    kind: int
+    cpu: int
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Name in reports: role and number."""
+        return f"{ROLE_NAMES[self.kind]}/{self.number}" if self.kind != COORDINATOR else ROLE_NAMES[self.kind]
+
+
+@dataclass
+class Plan:
+    """What a machine needs: processes in order of their index, region offsets, total size in words."""
+
+    resolved: Resolved
+    roles: list[Role]
+    offsets: dict[str, int]
+    size_words: int
+    first_pfn: int
+    schedules: list[list[int]] = field(default_factory=list)
+    schedule_span_ns: int = 0
+
+    def of_kind(self, kind: int) -> list[Role]:
+        """The processes of one role."""
+        return [role for role in self.roles if role.kind == kind]
+
+    @property
+    def cpus(self) -> int:
+        """Number of emulated CPUs."""
+        return self.resolved.cpus.count
+
+    def proc(self, me: int) -> int:
+        """Word offset of process `me`'s record; the methods below likewise, for Python code that reads or boots."""
+        return self.offsets["procs"] + me * PROC.SIZE
+
+    def cpu(self, cpu: int) -> int:
+        """Word offset of an emulated CPU's record."""
+        return self.offsets["cpus"] + cpu * CPU.SIZE
+
+    def krc(self, cpu: int) -> int:
+        """Word offset of a CPU's batch head."""
+        return self.offsets["krc"] + cpu * KRC.SIZE
+
+    def stock(self, cpu: int) -> int:
+        """Word offset of a CPU's stock of pages."""
+        return self.offsets["stock"] + cpu * STOCK.SIZE
+
+    def load(self, cpu: int) -> int:
+        """Word offset of a mutator's load."""
+        return self.offsets["workload"] + cpu * LOAD.SIZE
+
+    def cache(self, index: int) -> int:
+        """Word offset of a slab cache."""
+        return self.offsets["caches"] + index * CACHE.SIZE
+
+    def pcp(self, cpu: int) -> int:
+        """Word offset of the page lists of a CPU of the machine (the last one: housekeeping)."""
+        return self.offsets["pcp"] + cpu * PCP.SIZE
+
+
+def plan_roles(resolved: Resolved) -> list[Role]:
+    """Who takes part: a mutator per CPU, refill and reclaim per CPU where bound, one coordinator."""
+    cpus = resolved.cpus.count
+    kinds: list[tuple[int, int, int]] = [(MUTATOR, cpu, cpu) for cpu in range(cpus)]
+    if resolved.policy.refill.trigger != "none":
+        kinds += per_cpu_or_one(PAGE_REFILL, cpus, resolved.policy.refill.bound)
+    kinds += per_cpu_or_one(RECLAIM, cpus, resolved.kvfree.work_bound)
+    kinds.append((COORDINATOR, UNBOUND, 0))
+    return [Role(index, kind, cpu, number) for index, (kind, cpu, number) in enumerate(kinds)]
+
+
+def per_cpu_or_one(kind: int, cpus: int, bound: bool) -> list[tuple[int, int, int]]:
+    """(kind, cpu, number) of a worker that is bound to each CPU, or of the one unbound worker."""
+    return [(kind, cpu, cpu) for cpu in range(cpus)] if bound else [(kind, UNBOUND, 0)]
