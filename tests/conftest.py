@@ -5,7 +5,8 @@ Holds   the option --soak, the markers' rules, the `words` fixture, the leftover
 Rule    a test leaves no child process, no segment and no segment note. One that does fails, with their
         names, and what it left is removed so that the next test starts clean.
 Limits  of segments whose maker is dead, only those with a note in this session's notes folder count as ours;
-        with CI=true, where nobody else uses the host, every new one does.
+        with CI=true, where nobody else uses the host, every new one does, unless another pass runs beside this one
+        (EMU_TEST_BESIDE, set by scripts/test).
 """
 
 import contextlib
@@ -27,6 +28,7 @@ import pytest
 
 JIT = os.environ.get("EMU_JIT", "1") != "0"
 CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+ALONE = CI and "EMU_TEST_BESIDE" not in os.environ
 SHM_DIR = Path("/dev/shm")
 CAP_SYS_NICE = 23
 WATCHDOG_GRACE_S = 30  # after the timeout of the test itself
@@ -123,7 +125,7 @@ def _noted() -> set[str]:
 
 def _is_ours(segment: str, noted: set[str]) -> bool:
     maker = segment.split("-")[1] if segment.count("-") >= 2 else ""
-    return CI or segment in noted or maker == str(os.getpid())
+    return ALONE or segment in noted or maker == str(os.getpid())
 
 
 def _children() -> list[psutil.Process]:

@@ -10,7 +10,7 @@ After   Linux kernel/rcu/tree.c (v5.11, v6.1, v6.12) and mm/slab_common.c: kvfre
         add_ptr_to_bulk_krc_lock, schedule_delayed_monitor_work (KF 2.3 to 2.6, 2.10).
 """
 
-from emu.arch import jit, load_relaxed, smp_mb, smp_mb_after_atomic, store_relaxed
+from emu.arch import jit, jit_apart, load_relaxed, smp_mb, smp_mb_after_atomic, store_relaxed
 from emu.kvfree.bnode import BNODE, LONG_HEADER, bnode_init, bnode_seal
 from emu.mm import (
     RCU_COOKIE,
@@ -101,7 +101,7 @@ def add_bnode(seg, krc, channel, pfn):
     return bnode
 
 
-@jit
+@jit_apart
 def need_bnode(seg, me, cpu, krc, channel):
     """Ask the policy for a page and open a bnode on it; 0 if there is none. Under krc->lock."""
     pfn = take_page(seg, me, cpu, stock_of(seg, cpu), 0)
@@ -110,7 +110,7 @@ def need_bnode(seg, me, cpu, krc, channel):
     return add_bnode(seg, krc, channel, pfn)
 
 
-@jit
+@jit_apart
 def need_bnode_one_arg(seg, me, cpu, krc, channel):
     """As need_bnode() for a caller that may sleep: its own allocation happens with the lock dropped and retaken."""
     stock = stock_of(seg, cpu)
@@ -128,7 +128,7 @@ def need_bnode_one_arg(seg, me, cpu, krc, channel):
     return add_bnode(seg, krc, channel, pfn)
 
 
-@jit
+@jit_apart
 def arm_monitor(seg, krc, total):
     """Arm the monitor, or bring it forward in a flood. Under krc->lock. 1 if the daemon has to be rung."""
     config = kvfree_of(seg)
@@ -215,13 +215,14 @@ def kvfree_call_rcu(seg, me, cpu, obj):
     return way
 
 
-@jit
+@jit_apart
 def ring_bells(seg, me, cpu, krc, ring, kick):
     """The wake-ups a call owes, with the lock dropped."""
     if ring != 0:
         refill_ring(seg, me, cpu, stock_of(seg, cpu))
     if kick != 0:
         ring_or_defer(seg, me, cpu, seg[krc + KRC.reclaim])
+    return 0
 
 
 @jit
@@ -232,7 +233,7 @@ def may_sleep(seg, cpu):
     return 1 if seg[rdp_of(seg, cpu) + RDP.nesting] == 0 else 0
 
 
-@jit
+@jit_apart
 def kvfree_rcu_mightsleep(seg, me, cpu, obj):
     """kvfree_rcu(obj): the one-argument call. Sleepable context only; elsewhere counted and made a two-argument call.
 

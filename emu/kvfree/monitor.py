@@ -8,7 +8,7 @@ Rule    first, where the epoch polls, free at once what has elapsed already; the
 After   Linux kfree_rcu_monitor, kvfree_rcu_drain_ready, kvfree_rcu_queue_batch, need_offload_krc (KF 2.10).
 """
 
-from emu.arch import NO_DEADLINE, jit, load_relaxed, smp_mb, smp_mb_after_atomic, store_relaxed
+from emu.arch import NO_DEADLINE, jit, jit_apart, load_relaxed, smp_mb, smp_mb_after_atomic, store_relaxed
 from emu.kvfree.bnode import BNODE, bnode_seal
 from emu.kvfree.callbacks import next_ready_batch, queue_rcu_work
 from emu.kvfree.krc import (
@@ -58,7 +58,7 @@ def detach_ready(seg, krc, channel):
         chain = oldest
 
 
-@jit
+@jit_apart
 def drain_ready(seg, me, pcp_cpu, cpu):
     """Free what needs no further waiting: bnodes and the list whose own cookies have elapsed (polled epochs)."""
     krc = krc_of(seg, cpu)
@@ -120,7 +120,7 @@ def attach(seg, krc, krw, now):
     return moved
 
 
-@jit
+@jit_apart
 def queue_batch(seg, me, cpu, krc):
     """Attach what is queued to batch slots. Under krc->lock; returns bits.
 
@@ -184,7 +184,7 @@ def batch_is_ready(seg, cpu, slot):
     return poll_state_synchronize_rcu(seg, seg[krw_of(krc_of(seg, cpu), slot) + KRW.cookie])
 
 
-@jit
+@jit_apart
 def reclaim_batches(seg, me, index, pcp_cpu):
     """Work off batches whose grace period is over; returns how many."""
     done = 0

@@ -6,7 +6,7 @@ Rule    an object is freed only once its own cookie has elapsed; with verify on 
 After   Linux kvfree_rcu_bulk, kvfree_rcu_list, kfree_rcu_work (KF 2.10).
 """
 
-from emu.arch import jit
+from emu.arch import jit, jit_apart
 from emu.kvfree.bnode import BNODE, bnode_sealed_at
 from emu.kvfree.krc import KRC, KRW, KRW_FREE, KVFREE, krc_of, krw_of, kvfree_of
 from emu.mm import (
@@ -46,7 +46,7 @@ def release_page(seg, me, pcp_cpu, cpu, bnode):
         put_page(seg, me, pcp_cpu, cpu, stock_of(seg, cpu), pfn_of(bnode))
 
 
-@jit
+@jit_apart
 def free_bnode(seg, me, pcp_cpu, cpu, bnode, channel):
     """Free every object of a bnode, then its page; returns the number of objects."""
     records = seg[bnode + BNODE.nr_records]
@@ -85,7 +85,7 @@ def free_chain(seg, me, pcp_cpu, cpu, bnode, channel):
     return objects
 
 
-@jit
+@jit_apart
 def free_list(seg, me, pcp_cpu, obj):
     """Free the objects of an rcu_head list, one by one; returns how many."""
     objects = 0

@@ -1,26 +1,28 @@
 """Compiling before forking: every entry point, from the cache when it is warm, with progress when it is not.
 
-Rule    children inherit compiled code; none of them compiles. A cold start uses two processes: one compiles the
-        mutator, by far the largest, the other the rest. They begin at different ends, so that what both need is
-        compiled once and found on disk by the other; the launcher waits for both and loads what they left.
+Rule    children inherit compiled code; none of them compiles. A cold start uses two processes that begin at the two
+        ends of the list of functions compiled apart and meet; the launcher waits for both and loads what they left.
         A signal never meets the compiler's callbacks: the launcher waits with signals open and loads with them held.
 Limits  interpreted runs (EMU_JIT=0) have nothing to compile; the workers are then plain Python. Where the cache folder
         cannot be written, the launcher compiles once more itself, and a signal takes effect after that.
 """
 
+import mmap
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
-from emu.arch import JIT, cache_root, private_words
+from emu.arch import JIT, apart_functions, cache_root, private_words
 from emu.host import set_parent_death_signal
 from emu.shm import COORDINATOR, MUTATOR, PAGE_REFILL, RECLAIM
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WAIT_S = 0.02
+SAY_S = 5.0
 
 
 def worker_mains() -> dict[int, Callable]:
@@ -38,26 +40,16 @@ def _stamp() -> Path:
     return Path(numba.config.CACHE_DIR or cache_root()) / "complete"  # type: ignore[attr-defined]
 
 
-def _compile(function: Callable, words: int = 1) -> None:
-    """Compile, or load, a function of the segment and `words` int64 values."""
+def _compile(main: Callable) -> None:
+    """Compile, or load, a worker's main."""
     from numba import typeof, types
 
-    function.compile((typeof(private_words(1)), *[types.int64] * words))  # type: ignore[attr-defined]
+    main.compile((typeof(private_words(1)), types.int64))  # type: ignore[attr-defined]
 
 
-def _compile_mutator(mains: dict[int, Callable]) -> None:
-    """The mutator, beginning with what the other process does not need first: each finds the other's part on disk."""
-    from emu.rcu import rcu_tick, synchronize_rcu
-
-    _compile(synchronize_rcu, words=2)
-    _compile(rcu_tick, words=4)
-    _compile(mains[MUTATOR])
-
-
-def _compile_workers(mains: dict[int, Callable]) -> None:
-    """Everybody but the mutator."""
-    for role in (PAGE_REFILL, RECLAIM, COORDINATOR):
-        _compile(mains[role])
+def _entries(mains: dict[int, Callable]) -> list[Callable[[], None]]:
+    """One step per function that has to be ready before the forks: what compiles, or loads, it."""
+    return [each.compile for each in apart_functions()] + [partial(_compile, main) for main in mains.values()]
 
 
 @contextmanager
@@ -78,29 +70,31 @@ def compile_all(say: Callable[[str], None]) -> dict[int, Callable]:
     stamp = _stamp()
     cold = not stamp.exists()
     if cold:
-        _compile_cold(mains, say)
+        _compile_cold(_entries(mains), say)
     with _signals_held():
-        for main in mains.values():
-            _compile(main)
+        for entry in _entries(mains):
+            entry()
     if cold:
         with suppress(OSError):  # nowhere to keep it: the next start is cold again
             stamp.touch()
     return mains
 
 
-def _compile_cold(mains: dict[int, Callable], say: Callable[[str], None]) -> None:
+def _compile_cold(entries: list[Callable[[], None]], say: Callable[[str], None]) -> None:
     """Fill the cache with two processes; say how far they are. A signal ends them and is raised here."""
     start = time.monotonic()
     say("compiling the emulator for this machine, first start only (about half a minute) ...")
-    compilers = {_fork_compiler(_compile_workers, mains): "workers", _fork_compiler(_compile_mutator, mains): "mutator"}
+    done = mmap.mmap(-1, 2 * len(entries))  # a byte per entry and process
+    compilers = [_fork_compiler(entries, range(len(entries)), done, 0),
+                 _fork_compiler(entries, range(len(entries) - 1, -1, -1), done, len(entries))]
+    said = start
     try:
         while compilers:
-            for pid in list(compilers):
-                if os.waitpid(pid, os.WNOHANG)[0]:
-                    done = compilers.pop(pid)
-                    if compilers:
-                        rest = " and ".join(compilers.values())
-                        say(f"compiling: {done} done after {time.monotonic() - start:.0f} s, {rest} under way ...")
+            compilers = [pid for pid in compilers if not os.waitpid(pid, os.WNOHANG)[0]]
+            if time.monotonic() - said > SAY_S:
+                said = time.monotonic()
+                made = sum(done[i] | done[len(entries) + i] for i in range(len(entries)))
+                say(f"compiling: {made} of {len(entries)} functions after {said - start:.0f} s ...")
             time.sleep(WAIT_S)
     finally:  # a signal: half a minute of compiling is not waited for
         for pid in compilers:
@@ -110,9 +104,12 @@ def _compile_cold(mains: dict[int, Callable], say: Callable[[str], None]) -> Non
     say(f"compiled in {time.monotonic() - start:.0f} s; later starts load it from {cache_root()}")
 
 
-def _fork_compiler(work: Callable[[dict[int, Callable]], None], mains: dict[int, Callable]) -> int:
-    """Start a process that does `work` and leaves its result in the cache folder. Returns its pid."""
-    launcher = os.getpid()
+def _fork_compiler(entries: list[Callable[[], None]], order: range, done: mmap.mmap, mine: int) -> int:
+    """Start a process that compiles the entries in this order and leaves them in the cache folder. Returns its pid.
+
+    An entry that the other process has made is left out; made entries are marked in `done` from byte `mine` on.
+    """
+    launcher, other = os.getpid(), len(entries) - mine
     with _signals_held():  # between fork and the child's own handlers
         pid = os.fork()
         if pid:
@@ -123,7 +120,10 @@ def _fork_compiler(work: Callable[[dict[int, Callable]], None], mains: dict[int,
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, END_SIGNALS)
             set_parent_death_signal(signal.SIGKILL, launcher)
-            work(mains)
+            for i in order:
+                if not done[other + i]:
+                    entries[i]()
+                    done[mine + i] = 1
             status = 0
         finally:
             os._exit(status)

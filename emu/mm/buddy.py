@@ -9,7 +9,7 @@ Limits  orders 0..10. Blocks stay inside their zone because zones are aligned to
 After   Linux mm/page_alloc.c: __rmqueue_smallest, expand, __rmqueue_claim, __free_one_page (KF 3.1, 3.10).
 """
 
-from emu.arch import ctz64, jit, load_relaxed, store_relaxed
+from emu.arch import ctz64, jit, jit_apart, load_relaxed, store_relaxed
 from emu.mm.page import (
     MIGRATE_MOVABLE,
     MIGRATE_RECLAIMABLE,
@@ -163,7 +163,7 @@ def claim_block(seg, zone, pfn, order, was, migratetype):
         set_pageblock_type(seg, pfn, migratetype)
 
 
-@jit
+@jit_apart
 def rmqueue_fallback(seg, me, zone, order, migratetype):
     """Steal from another type: the largest block first, so that as few blocks as possible get mixed."""
     at = MAX_ORDER

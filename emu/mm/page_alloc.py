@@ -9,7 +9,7 @@ After   Linux mm/page_alloc.c: get_page_from_freelist, __alloc_pages_slowpath; t
         2020-09-18, by the exact rule of KF 2.2.
 """
 
-from emu.arch import jit, load_relaxed
+from emu.arch import jit, jit_apart, load_relaxed
 from emu.mm.page import MIGRATE_PCPTYPES, NO_PAGE, PG_TAKEN, page_move_owned, zone_index_of
 from emu.mm.pcp import free_to_pcp, pcp_of, pcp_take, rmqueue_pcplist
 from emu.mm.zone import (
@@ -63,7 +63,7 @@ def check_floor(seg, me, zone, gfp, free_before):
         raise_fault(seg, me, F_WATERMARK, free_before, floor, seg[zone + ZONE.index])
 
 
-@jit
+@jit_apart
 def alloc_page(seg, me, pcp_cpu, gfp, migratetype):
     """One page for process `me`, in state PG_TAKEN, or NO_PAGE. Runs as CPU `pcp_cpu` of the machine."""
     pfn = get_page_from_freelist(seg, me, pcp_cpu, gfp, migratetype, 1)
@@ -76,14 +76,15 @@ def alloc_page(seg, me, pcp_cpu, gfp, migratetype):
     return pfn
 
 
-@jit
+@jit_apart
 def free_page(seg, me, pcp_cpu, pfn, was, was_owner):
     """Free a page in state `was` with owner `was_owner`; anything else is a double or foreign free, and faults."""
     if page_move_owned(seg, me, pfn, was, was_owner, PG_TAKEN, me) == 0:
-        return
+        return 0
     index = zone_index_of(seg, pfn)
     count(seg, me, VM.pgfree)
     free_to_pcp(seg, me, zone_of(seg, index), pcp_of(seg, index, pcp_cpu), pfn)
+    return 0
 
 
 @jit

@@ -10,7 +10,7 @@ Limits  drain takes from the top, where the kernel takes the oldest pages from t
 After   Linux mm/page_alloc.c: rmqueue_pcplist, nr_pcp_alloc, nr_pcp_free, nr_pcp_high (KF 3.4).
 """
 
-from emu.arch import jit, load_relaxed, store_relaxed
+from emu.arch import jit, jit_apart, load_relaxed, store_relaxed
 from emu.mm.buddy import free_by_block_type, rmqueue_run
 from emu.mm.page import (
     MIGRATE_MOVABLE,
@@ -80,7 +80,7 @@ def pcp_put(seg, me, pcp, pfn, migratetype):
         stack_push(seg, pcp + PCP.lists + migratetype, page_links(seg), PAGE.SIZE, pfn)
 
 
-@jit
+@jit_apart
 def rmqueue_bulk(seg, me, zone, migratetype, want, dst):
     """Take up to `want` pages from the buddy under one hold of zone->lock into words dst..; returns how many."""
     zone_lock(seg, me, zone)
@@ -94,13 +94,14 @@ def rmqueue_bulk(seg, me, zone, migratetype, want, dst):
     return got
 
 
-@jit
+@jit_apart
 def free_pcppages_bulk(seg, me, zone, src, pages):
     """Give the pages in words src.. back to the buddy under one hold of zone->lock."""
     zone_lock(seg, me, zone)
     for i in range(pages):
         free_by_block_type(seg, me, zone, seg[src + i], 0)
     zone_unlock(seg, me, zone)
+    return 0
 
 
 @jit
@@ -142,7 +143,7 @@ def rmqueue_pcplist(seg, me, zone, pcp, migratetype):
     return seg[dst]
 
 
-@jit
+@jit_apart
 def pcp_drain(seg, me, zone, pcp, pages):
     """Move up to `pages` pages (BATCH_LIMIT at most) from the lists to the buddy, the fullest list first; how many."""
     pages = min(pages, BATCH_LIMIT)
@@ -190,7 +191,7 @@ def free_to_pcp(seg, me, zone, pcp, pfn):
         pcp_drain(seg, me, zone, pcp, min(max(freed, batch), max(high - batch, batch), BATCH_LIMIT))
 
 
-@jit
+@jit_apart
 def pcp_decay(seg, me, zone, pcp):
     """What the vmstat worker does each second to a self-tuned list: high -= high/8, drain the excess (v6.7 on)."""
     high_min = seg[zone + ZONE.high_min]

@@ -11,7 +11,7 @@ Limits  objects of 4..256 words; one mutator per CPU allocates. An object's addr
 After   Linux mm/slub.c: freelist, inuse and frozen in one word, __slab_free, get_freelist.
 """
 
-from emu.arch import cmpxchg_acq_rel, jit, load_acquire, load_relaxed, store_relaxed
+from emu.arch import cmpxchg_acq_rel, jit, jit_apart, load_acquire, load_relaxed, store_relaxed
 from emu.mm.page import (
     MIGRATE_UNMOVABLE,
     NO_PAGE,
@@ -151,7 +151,7 @@ def take_shared(seg, cache, pfn, freeze):
             return first
 
 
-@jit
+@jit_apart
 def refill_freelist(seg, me, cpu, cache, local, gfp):
     """Give a CPU a new private free list: its page's shared list, a partial page's, a new page. First object, or 0."""
     pfn = seg[local + SLAB_CPU.page]
@@ -225,7 +225,7 @@ def kill_object(seg, me, obj, words):
     return 1
 
 
-@jit
+@jit_apart
 def slab_free_chain(seg, me, pcp_cpu, pfn, head, tail, objects):
     """Free a chain of `objects` dead objects of one page, linked from head to tail by offset. Anyone."""
     page = page_of(seg, pfn)
@@ -248,7 +248,7 @@ def slab_free_chain(seg, me, pcp_cpu, pfn, head, tail, objects):
         if cmpxchg_acq_rel(seg, page + PAGE.counters, word, after) == word:
             break
     if locked == 0:
-        return
+        return 0
     discard = 0
     if frozen == 0:
         if inuse == 0 and seg[cache + CACHE.nr_partial] >= seg[cache + CACHE.min_partial]:
@@ -261,6 +261,7 @@ def slab_free_chain(seg, me, pcp_cpu, pfn, head, tail, objects):
     if discard != 0:
         count(seg, me, VM.slab_page_free)
         free_page(seg, me, pcp_cpu, pfn, PG_SLAB, seg[cache + CACHE.index])
+    return 0
 
 
 @jit
@@ -321,7 +322,7 @@ def slab_in_use(seg, pfn):
     return load_relaxed(seg, page_of(seg, pfn) + PAGE.counters) & FIELD
 
 
-@jit
+@jit_apart
 def slab_flush_cpu(seg, me, pcp_cpu, index, cpu):
     """Give a CPU's private free list and active page back, so that the ledger can count. Its mutator only."""
     local = slab_cpu_of(seg, index, cpu)
@@ -330,7 +331,7 @@ def slab_flush_cpu(seg, me, pcp_cpu, index, cpu):
     seg[local + SLAB_CPU.freelist] = NO_OBJECT
     seg[local + SLAB_CPU.page] = NO_PAGE
     if pfn == NO_PAGE:
-        return
+        return 0
     cache = cache_of(seg, index)
     page = page_of(seg, pfn)
     n = 0
@@ -360,3 +361,4 @@ def slab_flush_cpu(seg, me, pcp_cpu, index, cpu):
     if inuse == 0:
         count_n(seg, me, VM.slab_page_free, 1)
         free_page(seg, me, pcp_cpu, pfn, PG_SLAB, page_owner(seg, pfn))
+    return 0

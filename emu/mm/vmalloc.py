@@ -3,7 +3,7 @@
 After   Linux mm/vmalloc.c, is_vmalloc_addr().
 """
 
-from emu.arch import jit, load_relaxed, store_relaxed
+from emu.arch import jit, jit_apart, load_relaxed, store_relaxed
 from emu.mm.page import MIGRATE_UNMOVABLE, NO_PAGE, PG_TAKEN, PG_VMALLOC, address_of, page_move, pfn_of
 from emu.mm.page_alloc import alloc_page, free_page
 from emu.mm.slab import LIVE, OBJECT_STATE, POISON, RCU_COOKIE, RCU_NEXT
@@ -26,7 +26,7 @@ def object_words(obj):
     return obj & (VMALLOC_START - 1)
 
 
-@jit
+@jit_apart
 def vmalloc(seg, me, cpu, gfp):
     """An object of one page, alive, or 0."""
     pfn = alloc_page(seg, me, cpu, gfp, MIGRATE_UNMOVABLE)
@@ -41,14 +41,15 @@ def vmalloc(seg, me, cpu, gfp):
     return at | VMALLOC_START
 
 
-@jit
+@jit_apart
 def vfree(seg, me, pcp_cpu, obj):
     """Free a vmalloc object and its page. Anyone; a second free faults."""
     at = object_words(obj)
     state = load_relaxed(seg, at + OBJECT_STATE)
     if state != LIVE:
         raise_fault(seg, me, F_OBJECT_STATE, obj, state, 0)
-        return
+        return 0
     store_relaxed(seg, at + OBJECT_STATE, POISON)
     count(seg, me, VM.vmalloc_free)
     free_page(seg, me, pcp_cpu, pfn_of(at), PG_VMALLOC, 0)
+    return 0

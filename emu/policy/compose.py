@@ -3,7 +3,7 @@
 Rule    consulted only when a page is needed, never on the array path. Everything here runs under krc->lock.
 """
 
-from emu.arch import jit
+from emu.arch import jit, jit_apart
 from emu.mm import NO_PAGE, PG_BNODE, free_page
 from emu.policy.refill import window_close
 from emu.policy.sources import SRC_DIRECT, is_static, put_static, take_from
@@ -15,7 +15,7 @@ from emu.trace import EV, trace_event
 GOT_NOTHING, TRY_DIRECT = 0, -1
 
 
-@jit
+@jit_apart
 def take_page(seg, me, cpu, stock, one_arg):
     """A page in state PG_BNODE from the first source that has one. Mutator of `cpu`, under krc->lock.
 
@@ -73,7 +73,7 @@ def direct_missed(seg, me, cpu, stock):
     page_missed(seg, me, cpu, stock, stock_now(seg, stock))
 
 
-@jit
+@jit_apart
 def put_page(seg, me, pcp_cpu, cpu, stock, pfn):
     """A bnode's page is empty: back to its reserve, else to the cache of `cpu`, else to the allocator. Reclaim only."""
     lock = seg[stock + STOCK.lock]
@@ -94,7 +94,7 @@ def put_page(seg, me, pcp_cpu, cpu, stock, pfn):
     return kept
 
 
-@jit
+@jit_apart
 def drop_page(seg, me, pcp_cpu, cpu, stock, pfn):
     """As put_page(), past the cache: a reserve page to its reserve, any other to the allocator. Reclaim only."""
     lock = seg[stock + STOCK.lock]

@@ -8,7 +8,7 @@ Edges   refill.flight   stamps and due time before the worker's run; the run bef
 After   Linux kernel/rcu/tree.c: run_page_cache_worker, schedule_page_work_fn, fill_page_cache_func (KF 2.9).
 """
 
-from emu.arch import cmpxchg_acq_rel, jit, load_acquire, load_relaxed, store_relaxed, store_release
+from emu.arch import cmpxchg_acq_rel, jit, jit_apart, load_acquire, load_relaxed, store_relaxed, store_release
 from emu.mm import MIGRATE_UNMOVABLE, NO_PAGE, PG_TAKEN, alloc_page, free_page
 from emu.policy.stock import (
     PATH_DELAYED,
@@ -47,7 +47,7 @@ def refill_request(seg, me, stock):
     return 1
 
 
-@jit
+@jit_apart
 def refill_ring(seg, me, cpu, stock):
     """Ring for the request just made, by the configured path. The mutator of `cpu`, with no lock held."""
     policy = policy_of(seg)
@@ -70,6 +70,7 @@ def refill_ring(seg, me, cpu, stock):
     worker = seg[stock + STOCK.worker]
     if worker != NOBODY and ring_or_defer(seg, me, cpu, worker) != 0:
         seg[stock + STOCK.deferred] = 1
+    return 0
 
 
 @jit
@@ -135,7 +136,7 @@ def refill_finish(seg, me, cpu, stock, pages):
     store_release(seg, stock + STOCK.in_progress, 0)
 
 
-@jit
+@jit_apart
 def refill_run(seg, me, pcp_cpu, cpu):
     """One run of the worker for `cpu`: fetch pages up to the rule's amount. Worker only; returns the pages cached."""
     policy = policy_of(seg)

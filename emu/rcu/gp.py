@@ -12,6 +12,7 @@ from emu.arch import (
     NO_DEADLINE,
     cmpxchg_acq_rel,
     jit,
+    jit_apart,
     load_acquire,
     load_relaxed,
     smp_mb,
@@ -44,19 +45,20 @@ GP_IDLE, GP_WAIT = 0, 1
 STEP_IDLE, STEP_STARTED, STEP_WAITING, STEP_ENDED, STEP_STALL = 0, 1, 2, 3, 4
 
 
-@jit
+@jit_apart
 def rcu_request_gp(seg, cookie):
     """Ask for grace periods up to `cookie`; wakes the coordinator if nobody had asked that far. Anyone, lock-free."""
     rcu = rcu_state(seg)
     while True:
         needed = load_relaxed(seg, rcu + RCU.gp_needed)
         if wrap64(cookie - needed) <= 0:
-            return
+            return 0
         # REL rcu.need: what asks before the asking. Pairs with ACQ in gp_needed().
         if cmpxchg_acq_rel(seg, rcu + RCU.gp_needed, needed, cookie) == needed:
             store_relaxed(seg, rcu + RCU.needed_ns, now_ns(seg))
             proc_ring(seg, seg[rcu + RCU.coordinator])
-            return
+            return 0
+    return 0
 
 
 @jit
@@ -78,7 +80,7 @@ def move_gp_seq(seg, me, value):
     store_release(seg, rcu + RCU.gp_seq, value)  # REL rcu.gp: masks, or all reports, before it. Pairs with gp_seq()
 
 
-@jit
+@jit_apart
 def gp_start(seg, me, now):
     """Begin a grace period: a bit for every online CPU, then the sequence. Coordinator only."""
     rcu = rcu_state(seg)
@@ -108,6 +110,7 @@ def gp_start(seg, me, now):
     count(seg, me, VM.rcu_gp_start)
     hist_record(seg, me, HIST.gp_request_ns, max(0, now - load_relaxed(seg, rcu + RCU.needed_ns)))
     trace_event(seg, me, EV.rcu_grace_period_start, seq, 0)
+    return 0
 
 
 @jit
@@ -120,7 +123,7 @@ def gp_all_reported(seg):
     return 1 if load_acquire(seg, leaf_of(seg, root) + RNP.qsmask) & MASK == 0 else 0
 
 
-@jit
+@jit_apart
 def force_qs_scan(seg, me):
     """Report for CPUs that are idle, or have been since the last scan. Coordinator only. Returns one holdout or -1."""
     rcu = rcu_state(seg)
@@ -154,7 +157,7 @@ def check_all_passed(seg, me):
                 raise_fault(seg, me, F_GP_EARLY, number, cpu, 0)
 
 
-@jit
+@jit_apart
 def gp_cleanup(seg, me, now):
     """End the grace period: move the sequence, wake who waits in synchronize_rcu(). Coordinator only."""
     rcu = rcu_state(seg)
@@ -170,6 +173,7 @@ def gp_cleanup(seg, me, now):
     for cpu in range(seg[HEADER.nr_cpus]):
         if load_relaxed(seg, rdp_of(seg, cpu) + RDP.gp_wait) != 0:
             proc_ring(seg, seg[cpu_of(seg, cpu) + CPU.mutator])
+    return 0
 
 
 @jit

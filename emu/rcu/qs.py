@@ -14,6 +14,7 @@ from emu.arch import (
     cmpxchg_acq_rel,
     fetch_add_acq_rel,
     jit,
+    jit_apart,
     load_acquire,
     load_relaxed,
     smp_mb_after_atomic,
@@ -67,7 +68,7 @@ def clear_qs_bit(seg, node, number, bit):
             return 1 if after & MASK == 0 else 0
 
 
-@jit
+@jit_apart
 def rcu_report_qs(seg, me, cpu, number):
     """Report a quiescent state of `cpu` for grace period `number`; wakes the coordinator when it was the last one."""
     store_relaxed(seg, rdp_of(seg, cpu) + RDP.qs_gp, number)
@@ -75,13 +76,14 @@ def rcu_report_qs(seg, me, cpu, number):
     leaf = cpu // LEAF_FANOUT
     count(seg, me, VM.rcu_qs_report)
     if clear_qs_bit(seg, leaf_of(seg, leaf), number, 1 << (cpu % LEAF_FANOUT)) == 0:
-        return
+        return 0
     leaves = seg[rcu + RCU.nr_leaves]
     if leaves > 1 and clear_qs_bit(seg, leaf_of(seg, leaves), number, 1 << leaf) == 0:
-        return
+        return 0
     trace_event(seg, me, EV.rcu_quiescent_state_report, cpu, number)
     if seg[rcu + RCU.coordinator] != me:
         proc_ring(seg, seg[rcu + RCU.coordinator])
+    return 0
 
 
 @jit

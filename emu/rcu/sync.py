@@ -6,7 +6,7 @@ Rule    the caller's CPU is idle for RCU while it waits. It announces itself, fe
 After   Linux kernel/rcu/tree.c: synchronize_rcu_normal (KF 4.7).
 """
 
-from emu.arch import NO_DEADLINE, jit, smp_mb, store_relaxed
+from emu.arch import NO_DEADLINE, jit_apart, smp_mb, store_relaxed
 from emu.rcu.gp import rcu_request_gp
 from emu.rcu.qs import rcu_eqs_enter, rcu_eqs_exit
 from emu.rcu.state import RDP, get_state_synchronize_rcu, poll_state_synchronize_rcu, rdp_of
@@ -15,7 +15,7 @@ from emu.stats import HIST, VM, count, hist_record
 from emu.sync import bell_seen, proc_sleep
 
 
-@jit
+@jit_apart
 def synchronize_rcu(seg, me, cpu):
     """Wait for a grace period. Mutator of `cpu`, preemptible, outside readers. 1, or 0 if the run stopped meanwhile."""
     start = now_ns(seg)

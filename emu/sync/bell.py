@@ -14,6 +14,7 @@ from emu.arch import (
     futex_wait,
     futex_wake,
     jit,
+    jit_apart,
     load_acquire,
     load_relaxed,
     smp_mb,
@@ -30,7 +31,7 @@ def bell_seen(seg, me):
     return load_acquire(seg, proc_of(seg, me) + PROC.bell)
 
 
-@jit
+@jit_apart
 def proc_sleep(seg, me, seen, deadline_ns):
     """Sleep until the bell moves on from `seen`, or the monotonic deadline. Owner only. May return early."""
     proc = proc_of(seg, me)
@@ -39,9 +40,10 @@ def proc_sleep(seg, me, seen, deadline_ns):
     if load_relaxed(seg, proc + PROC.bell) == seen:
         futex_wait(seg, proc + PROC.bell, seen, deadline_ns)
     store_relaxed(seg, proc + PROC.sleeping, 0)
+    return 0
 
 
-@jit
+@jit_apart
 def proc_ring(seg, target):
     """Ring the bell of process `target`; a system call only when it sleeps. Anyone, any time."""
     proc = proc_of(seg, target)
@@ -49,3 +51,4 @@ def proc_ring(seg, target):
     smp_mb_after_atomic()  # MB bell.sleep: bell before the look at `sleeping`. Pairs with proc_sleep()
     if load_relaxed(seg, proc + PROC.sleeping) != 0:
         futex_wake(seg, proc + PROC.bell, 1)
+    return 0

@@ -10,7 +10,17 @@ Limits  the mutator alone moves its preempt count. Whoever asks sleeps at most A
 After   Linux preempt_count() and TIF_NEED_RESCHED; membarrier(2) for the asymmetric fence.
 """
 
-from emu.arch import barrier, jit, load_acquire, load_relaxed, membarrier, sched_yield, store_relaxed, store_release
+from emu.arch import (
+    barrier,
+    jit,
+    jit_apart,
+    load_acquire,
+    load_relaxed,
+    membarrier,
+    sched_yield,
+    store_relaxed,
+    store_release,
+)
 from emu.shm import MAP, STOP, line, now_ns, region, run_state, struct
 from emu.stats import VM, count
 from emu.sync.bell import bell_seen, proc_ring, proc_sleep
@@ -53,7 +63,7 @@ def preempt_enable(seg, me, cpu):
         preempt_schedule(seg, me, cpu)
 
 
-@jit
+@jit_apart
 def preempt_schedule(seg, me, cpu):
     """Let the CPU's workers in: wake those that asked, and give the core away once."""
     cpu_words = cpu_of(seg, cpu)
@@ -66,6 +76,7 @@ def preempt_schedule(seg, me, cpu):
     if seg[cpu_words + CPU.reclaim] != NOBODY:
         proc_ring(seg, seg[cpu_words + CPU.reclaim])
     sched_yield()
+    return 0
 
 
 @jit
@@ -74,7 +85,7 @@ def preemptible(seg, cpu):
     return 1 if load_relaxed(seg, cpu_of(seg, cpu) + CPU.preempt_count) == 0 else 0
 
 
-@jit
+@jit_apart
 def ring_or_defer(seg, me, cpu, worker):
     """Wake a worker of this CPU as a kernel would: at once, or, inside a section, when the section ends.
 
@@ -90,7 +101,7 @@ def ring_or_defer(seg, me, cpu, worker):
     return 0
 
 
-@jit
+@jit_apart
 def cpu_enter(seg, me, cpu):
     """Come on an emulated CPU as one of its workers: wait until its mutator is in no section.
 

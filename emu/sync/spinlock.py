@@ -19,6 +19,7 @@ from emu.arch import (
     futex_wait,
     futex_wake,
     jit,
+    jit_apart,
     load_relaxed,
     store_relaxed,
     store_release,
@@ -95,7 +96,7 @@ def shares_core(seg, me, other):
     return 1 if mine >= 0 and mine == seg[proc_of(seg, other) + PROC.core] else 0
 
 
-@jit
+@jit_apart
 def spin_lock_slow(seg, me, lock):
     """The contended half of spin_lock()."""
     fetch_add_relaxed(seg, lock + LOCK.contended, 1)
@@ -127,3 +128,4 @@ def spin_lock_slow(seg, me, lock):
     fetch_add_relaxed(seg, lock + LOCK.wait_ns, now_ns(seg) - start)
     if descheduled != 0:
         fetch_add_relaxed(seg, lock + LOCK.descheduled, 1)
+    return 0

@@ -11,7 +11,7 @@ Limits  events per process: 0 (disabled: one load, one branch per trace_event())
 After   Linux kernel/trace/ring_buffer.c (modes), seqcount latches (number, copy, number).
 """
 
-from emu.arch import jit, load_acquire, load_relaxed, private_words, store_relaxed, store_release
+from emu.arch import jit, jit_apart, load_acquire, load_relaxed, private_words, store_relaxed, store_release
 from emu.errors import ConfigError
 from emu.shm import HEADER, MAP, line, now_ns, record, region, round_to_line, struct
 from emu.trace.events import EVENT_NAMES
@@ -28,13 +28,14 @@ SLOT = record("trace_slot", "time", "event", "a", "b")
 _NUMBER = 0xFFFFFFFF
 
 
-@jit
+@jit_apart
 def trace_event(seg, me, event, a, b):
     """Append an event (of EV), stamped now, to `me`'s buffer. Process `me` alone; wait-free."""
     header = region(seg, MAP.trace) + me * TRACE.SIZE
     slots = seg[header + TRACE.slots]
     if slots != 0:
         _append(seg, header, slots, event, a, b)
+    return 0
 
 
 @jit

@@ -6,7 +6,7 @@ Limits  the interval of a Poisson stream is drawn when the arrival before it is 
 After   KF 6.1 (rcuscale), 8.3.
 """
 
-from emu.arch import jit
+from emu.arch import jit, jit_apart
 from emu.rcu import gp_seq
 from emu.shm import HEADER, now_ns
 from emu.stats import HIST, VM, count, counter, hist_record
@@ -111,7 +111,7 @@ def calls_made(seg, me, cpu, load, calls, now):
         recorded_made(seg, me, load)
 
 
-@jit
+@jit_apart
 def burst_made(seg, me, cpu, load, calls, now):
     """Count down a burst that is served from `now` on; at its end sleep for the gap, or until the next one is due."""
     whole = seg[load + LOAD.burst_calls]
@@ -122,7 +122,7 @@ def burst_made(seg, me, cpu, load, calls, now):
         trace_event(seg, me, EV.burst_start, cpu, whole)
     seg[load + LOAD.left] -= calls
     if seg[load + LOAD.left] > 0:
-        return
+        return 0
     seg[load + LOAD.in_burst] = 0
     seg[load + LOAD.left] = whole
     trace_event(seg, me, EV.burst_end, cpu, whole)
@@ -130,6 +130,7 @@ def burst_made(seg, me, cpu, load, calls, now):
         seg[load + LOAD.due] += seg[load + LOAD.period_ns]
     else:
         seg[load + LOAD.due] = now_ns(seg) + seg[load + LOAD.gap_ns]
+    return 0
 
 
 @jit
@@ -143,25 +144,26 @@ def sample_memory(seg, load):
         seg[load + LOAD.mem_during] = (seg[load + LOAD.mem_during] + pages) // 2
 
 
-@jit
+@jit_apart
 def loop_made(seg, load, calls):
     """Count down rcuscale's loop; samples memory at every quarter of the loops."""
     seg[load + LOAD.left] -= calls
     if seg[load + LOAD.left] > 0:
-        return
+        return 0
     loop = seg[load + LOAD.loop] + 1
     seg[load + LOAD.loop] = loop
     if loop >= seg[load + LOAD.loops]:
         seg[load + LOAD.t_finish] = now_ns(seg)
         seg[load + LOAD.gp_finish] = gp_seq(seg)
         seg[load + LOAD.done] = 1
-        return
+        return 0
     quarter = seg[load + LOAD.loops] // 4
     if quarter > 0 and loop % quarter == 0:
         sample_memory(seg, load)
     seg[load + LOAD.left] = seg[load + LOAD.alloc_num]
     if seg[load + LOAD.loop_sleep_ns] > 0:
         seg[load + LOAD.due] = now_ns(seg) + seg[load + LOAD.loop_sleep_ns]
+    return 0
 
 
 @jit
@@ -180,7 +182,7 @@ def recorded_gap(seg, load):
     return (seg[at] >> CONTEXT_BITS) - (seg[at - 1] >> CONTEXT_BITS)
 
 
-@jit
+@jit_apart
 def recorded_made(seg, me, load):
     """Go on to the next recorded arrival, or start the recording over after its pause."""
     seg[load + LOAD.position] += 1
@@ -194,9 +196,10 @@ def recorded_made(seg, me, load):
         if seg[load + LOAD.repeat] > 0 and seg[load + LOAD.round] >= seg[load + LOAD.repeat]:
             seg[load + LOAD.t_finish] = now_ns(seg)
             seg[load + LOAD.done] = 1
-            return
+            return 0
         seg[load + LOAD.base] += seg[load + LOAD.schedule_span] + seg[load + LOAD.pause_ns]
     seg[load + LOAD.due] = recorded_due(seg, load)
+    return 0
 
 
 @jit

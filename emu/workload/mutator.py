@@ -8,7 +8,7 @@ Rule    preemption model none and voluntary: from the first call after a sleep t
 Limits  a step makes at most STEP_CALLS calls, so stop words and ticks are looked at that often.
 """
 
-from emu.arch import jit, sched_yield, store_relaxed
+from emu.arch import jit, jit_apart, sched_yield, store_relaxed
 from emu.kvfree import kvfree_call_rcu, kvfree_rcu_mightsleep
 from emu.mm import ZONE, pcp_decay, pcp_of, slab_flush_cpu, zone_of
 from emu.rcu import rcu_eqs_enter, rcu_eqs_exit, rcu_qs, rcu_tick
@@ -52,7 +52,7 @@ def leave_section(seg, me, cpu, load):
         preempt_enable(seg, me, cpu)
 
 
-@jit
+@jit_apart
 def cond_resched(seg, me, cpu, load):
     """A scheduling point: let workers in, pass a quiescent state if a tick is due."""
     if seg[cpu_of(seg, cpu) + CPU.need_resched] != 0:
@@ -60,6 +60,7 @@ def cond_resched(seg, me, cpu, load):
     leave_section(seg, me, cpu, load)
     rcu_tick(seg, me, cpu, now_ns(seg), 1)
     enter_section(seg, cpu, load)
+    return 0
 
 
 @jit
@@ -148,7 +149,7 @@ def make_calls(seg, me, cpu, load, calls):
     return calls
 
 
-@jit
+@jit_apart
 def wait_until(seg, me, cpu, load, due):
     """Idle until `due` or until the run stops: asleep when it is far, giving the core away when it is near."""
     leave_section(seg, me, cpu, load)
@@ -165,9 +166,10 @@ def wait_until(seg, me, cpu, load, due):
             sched_yield()
     rcu_eqs_exit(seg, cpu)
     rcu_tick(seg, me, cpu, now_ns(seg), 1)
+    return 0
 
 
-@jit
+@jit_apart
 def busy_until(seg, me, cpu, load, due):
     """Between two recorded calls of one stretch of work: the CPU is busy, in its section, not idle."""
     now = now_ns(seg)
@@ -175,6 +177,7 @@ def busy_until(seg, me, cpu, load, due):
         now = now_ns(seg)
         rcu_tick(seg, me, cpu, now, 1 - seg[load + LOAD.in_section])
     rcu_tick(seg, me, cpu, now, 1 - seg[load + LOAD.in_section])
+    return 0
 
 
 @jit
@@ -188,12 +191,13 @@ def is_finished(seg, load, now):
     return 1 if now >= seg[HEADER.t_end] and whole_bursts_only(seg, load, now) != 0 else 0
 
 
-@jit
+@jit_apart
 def mutator_prepare(seg, me, cpu):
     """Before the start line: a first object in every slot. Mutator only."""
     load = load_of(seg, cpu)
     fill_slots(seg, me, cpu, load)
     store_relaxed(seg, proc_of(seg, me) + PROC.wake_at, 0)
+    return 0
 
 
 @jit
@@ -205,16 +209,17 @@ def mutator_begin(seg, me, cpu):
     rcu_tick(seg, me, cpu, now_ns(seg), 1)
 
 
-@jit
+@jit_apart
 def vmstat_update(seg, me, cpu, load, now):
     """Once a second, what the kernel's vmstat worker does to the CPU's page lists (self-tuned sizes, v6.7 on)."""
     if now < seg[load + LOAD.next_vmstat]:
-        return
+        return 0
     seg[load + LOAD.next_vmstat] = now + VMSTAT_NS
     for index in range(region(seg, MAP.nr_zones)):
         zone = zone_of(seg, index)
         if seg[zone + ZONE.auto_high] != 0:
             pcp_decay(seg, me, zone, pcp_of(seg, index, cpu))
+    return 0
 
 
 @jit

@@ -7,7 +7,7 @@ Edges   slot.publish   an object's words before its pointer
 After   rcutorture's idea (KF 6.2); rcu_assign_pointer, rcu_dereference.
 """
 
-from emu.arch import jit, load_acquire, load_relaxed, store_release
+from emu.arch import jit, jit_apart, load_acquire, load_relaxed, store_release
 from emu.mm import GFP_KERNEL, LIVE, OBJECT_STATE, kmalloc, object_words, vmalloc
 from emu.rcu import rcu_read_lock, rcu_read_unlock
 from emu.shm import F_READER_POISON, HEADER, now_ns, raise_fault
@@ -70,7 +70,7 @@ def check_alive(seg, me, cpu, obj):
     return 1
 
 
-@jit
+@jit_apart
 def read_object(seg, me, cpu, load):
     """One read section: take an object, hold it for the configured time, look at it on both ends. Mutator only."""
     target = cpu
@@ -91,3 +91,4 @@ def read_object(seg, me, cpu, load):
         check_alive(seg, me, cpu, obj)
     rcu_read_unlock(seg, cpu)
     count(seg, me, VM.reader_sections)
+    return 0

@@ -188,43 +188,49 @@ esac
 
 PRETENDED_PYTEST = """
 echo "JIT=$EMU_JIT $*"
-case $EMU_JIT in
-1) echo "{first}" >"$EMU_TEST_TALLY"; exit {first_code} ;;
-0) echo "{second}" >"$EMU_TEST_TALLY"; exit {second_code} ;;
+case $EMU_JIT-$* in
+*" tests/system") echo "{system}" >"$EMU_TEST_TALLY"; exit {system_code} ;;
+1-*) echo "{first}" >"$EMU_TEST_TALLY"; exit {first_code} ;;
+0-*) echo "{second}" >"$EMU_TEST_TALLY"; exit {second_code} ;;
 esac
 """
 
 
 @pytest.mark.parametrize("command", ["scripts/test", ".ci/run"])
-@pytest.mark.parametrize("first, first_code, second, second_code, last, code", [
-    ("10 0", 0, "7 0", 0, "17 passed, 0 failed", 0),
-    ("10 1", 1, "7 0", 0, "17 passed, 1 failed", 1),
-    ("10 0", 0, "6 1", 1, "16 passed, 1 failed", 1),
-    ("10 0", 0, "0 0", 5, "10 passed, 0 failed", 0),
-    ("10 0", 3, "7 0", 0, "17 passed, 1 failed", 1),
-    ("10 0", 2, "7 0", 0, "10 passed, 0 failed", 130),
-    ("10 0", 1, "7 0", 0, "17 passed, 1 failed", 1),
-    ("", 139, "7 0", 0, "7 passed, 1 failed", 1),
+@pytest.mark.parametrize("passes, last, code", [
+    (["10 0", 0, "7 0", 0, "2 0", 0], "19 passed, 0 failed", 0),
+    (["10 1", 1, "7 0", 0, "2 0", 0], "19 passed, 1 failed", 1),
+    (["10 0", 0, "6 1", 1, "2 0", 0], "18 passed, 1 failed", 1),
+    (["10 0", 0, "7 0", 0, "1 1", 1], "18 passed, 1 failed", 1),
+    (["10 0", 0, "0 0", 5, "2 0", 0], "12 passed, 0 failed", 0),
+    (["10 0", 3, "7 0", 0, "2 0", 0], "19 passed, 1 failed", 1),
+    (["10 0", 2, "7 0", 0, "2 0", 0], "10 passed, 0 failed", 130),
+    (["10 0", 1, "7 0", 0, "2 0", 0], "19 passed, 1 failed", 1),
+    (["", 139, "7 0", 0, "2 0", 0], "9 passed, 1 failed", 1),
+    (["10 0", 0, "7 0", 0, "", 134], "17 passed, 1 failed", 1),
 ])
-def test_the_last_line_is_the_sum_of_both(project, command, first, first_code, second, second_code, last, code):
-    make_ready(project, "dev", PRETENDED_PYTEST.format(
-        first=first, first_code=first_code, second=second, second_code=second_code))
+def test_the_last_line_is_the_sum_of_all_passes(project, command, passes, last, code):
+    names = ("first", "first_code", "second", "second_code", "system", "system_code")
+    make_ready(project, "dev", PRETENDED_PYTEST.format(**dict(zip(names, passes, strict=True))))
     done = run(project / command)
     assert (done.stdout.splitlines()[-1], done.returncode) == (last, code)
 
 
-@pytest.mark.parametrize("arguments, first, second", [
-    ([], "", "-m not jit_only tests/unit"),
-    (["-k", "ring"], "-k ring", "-m not jit_only -k ring tests/unit"),
-    (["tests/unit/ring", "-x"], "tests/unit/ring -x", "-m not jit_only -x tests/unit/ring"),
-    (["./tests"], "./tests", "-m not jit_only tests/unit"),
-    (["tests/system"], "tests/system", None),
+@pytest.mark.parametrize("arguments, compiled, interpreted, system", [
+    ([], "tests --ignore=tests/system", "tests/unit", "tests/system"),
+    (["-k", "ring"], "-k ring tests --ignore=tests/system", "-k ring tests/unit", "-k ring tests/system"),
+    (["tests/unit/ring", "-x"], "-x tests/unit/ring", "-x tests/unit/ring", None),
+    (["./tests"], "tests --ignore=tests/system", "tests/unit", "tests/system"),
+    (["tests/system"], None, None, "tests/system"),
+    (["tests/stress"], "tests/stress", None, None),
 ])
-def test_both_passes_get_the_arguments_that_fit_them(project, arguments, first, second):
-    for folder in ("tests/unit/ring", "tests/system"):
+def test_every_pass_gets_the_arguments_that_fit_it(project, arguments, compiled, interpreted, system):
+    for folder in ("tests/unit/ring", "tests/system", "tests/stress"):
         (project / folder).mkdir(parents=True)
-    make_ready(project, "dev", PRETENDED_PYTEST.format(first="1 0", first_code=0, second="1 0", second_code=0))
+    make_ready(project, "dev", PRETENDED_PYTEST.format(
+        first="1 0", first_code=0, second="1 0", second_code=0, system="1 0", system_code=0))
     lines = [line for line in run(project / "scripts/test", *arguments).stdout.splitlines() if line.startswith("JIT=")]
-    common = "-m pytest --continue-on-collection-errors "
-    assert lines[0].strip() == f"JIT=1 {common}{first}".strip()
-    assert lines[1:] == ([f"JIT=0 {common}{second}"] if second else [])
+    common = "-m pytest --continue-on-collection-errors"
+    assert lines == [
+        f"JIT={jit} {common} {rest}"
+        for jit, rest in ((1, compiled), (0, interpreted and f"-m not jit_only {interpreted}"), (1, system)) if rest]

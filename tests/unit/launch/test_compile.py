@@ -1,6 +1,7 @@
 """Compiling before forking: once, remembered by a stamp, and given up without a helper left behind."""
 
 import os
+import signal
 
 import pytest
 
@@ -12,22 +13,38 @@ class Stop(BaseException):
     """What a signal handler raises."""
 
 
+class Apart:
+    """Stands for a function compiled apart: compile() notes who did it."""
+
+    def __init__(self, name, note):
+        self.name, self.note = name, note
+
+    def compile(self):
+        self.note(self.name)
+
+
 @pytest.fixture
 def cold(monkeypatch, tmp_path):
-    """A cache without a stamp, and mains that note who compiled them: (stamp, log)."""
+    """A cache without a stamp, and entries that note who compiled them: (stamp, log)."""
     log = tmp_path / "log"
 
-    def note(function, words=1):
+    def note(name):
         with open(log, "a") as file:
-            file.write(f"{os.getpid()} {getattr(function, '__name__', function)}\n")
+            file.write(f"{os.getpid()} {name}\n")
 
     stamp = tmp_path / "complete"
     monkeypatch.setattr(compiling, "JIT", True)
     monkeypatch.setattr(compiling, "_stamp", lambda: stamp)
-    monkeypatch.setattr(compiling, "_compile", note)
+    monkeypatch.setattr(compiling, "_compile", lambda name: compiling.note(name))
+    monkeypatch.setattr(compiling, "note", note, raising=False)
+    monkeypatch.setattr(compiling, "apart_functions", lambda: [
+        Apart(f"apart{i}", lambda name: compiling.note(name)) for i in range(4)])
     monkeypatch.setattr(compiling, "worker_mains", lambda: {
         MUTATOR: "mutator", PAGE_REFILL: "page_refill", RECLAIM: "reclaim", COORDINATOR: "coordinator"})
     return stamp, log
+
+
+EVERYTHING = ["apart0", "apart1", "apart2", "apart3", "mutator", "page_refill", "reclaim", "coordinator"]
 
 
 def compiled(log):
@@ -43,12 +60,14 @@ def test_every_role_has_its_main():
         COORDINATOR: "workers.coordinator"}
 
 
-def test_cold_start_shares_the_work_with_a_helper_and_says_so(cold):
+def test_cold_start_is_shared_by_two_helpers_and_said(cold):
     stamp, log = cold
     said = []
     compiling.compile_all(said.append)
-    assert ("helper", "mutator") in compiled(log)
-    assert [name for who, name in compiled(log) if who == "launcher"][:3] == ["page_refill", "reclaim", "coordinator"]
+    by_helpers = [name for who, name in compiled(log) if who == "helper"]
+    assert set(by_helpers) == set(EVERYTHING)
+    assert len(by_helpers) <= len(EVERYTHING) + 1  # where they meet, both may be at it
+    assert [name for who, name in compiled(log) if who == "launcher"] == EVERYTHING
     assert stamp.exists()
     assert "first start only" in said[0] and said[-1].startswith("compiled in ")
 
@@ -59,8 +78,7 @@ def test_warm_start_loads_quietly(cold):
     said = []
     compiling.compile_all(said.append)
     assert said == []
-    assert sorted(name for _, name in compiled(log)) == ["coordinator", "mutator", "page_refill", "reclaim"]
-    assert {who for who, _ in compiled(log)} == {"launcher"}
+    assert compiled(log) == [("launcher", name) for name in EVERYTHING]
 
 
 def test_stamp_that_cannot_be_written_is_no_reason_to_stop(cold, monkeypatch, tmp_path):
@@ -70,47 +88,66 @@ def test_stamp_that_cannot_be_written_is_no_reason_to_stop(cold, monkeypatch, tm
 
 def test_helper_that_fails_costs_time_only(cold, monkeypatch):
     _, log = cold
-    note = compiling._compile
-    launcher = os.getpid()
+    note, launcher = compiling.note, os.getpid()
 
-    def fail_in_helper(function, words=1):
+    def fail_in_helper(name):
         if os.getpid() != launcher:
             raise MemoryError
-        note(function)
+        note(name)
 
-    monkeypatch.setattr(compiling, "_compile", fail_in_helper)
+    monkeypatch.setattr(compiling, "note", fail_in_helper)
     compiling.compile_all(lambda _text: None)
-    assert ("launcher", "mutator") in compiled(log)
+    assert compiled(log) == [("launcher", name) for name in EVERYTHING]
 
 
-@pytest.mark.parametrize("while_waiting", [False, True])
-def test_interrupted_compile_takes_its_helper_along(cold, monkeypatch, while_waiting):
-    """The leftover check of every test would find it."""
+def test_interrupted_compile_takes_its_helpers_along(cold, monkeypatch):
+    """The leftover check of every test would find them."""
     stamp, _ = cold
-    launcher = os.getpid()
 
-    def work(_function, words=1):
-        if os.getpid() != launcher:
-            while True:
-                pass
-        if not while_waiting:
-            raise Stop
+    def work(_name):
+        while True:
+            pass
 
-    def say(text):
-        if while_waiting and "still under way" in text:
-            raise Stop
+    def raise_stop(_signal, _frame):
+        raise Stop
 
-    monkeypatch.setattr(compiling, "_compile", work)
-    with pytest.raises(Stop):
-        compiling.compile_all(say)
+    monkeypatch.setattr(compiling, "note", work)
+    before = signal.signal(signal.SIGALRM, raise_stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(Stop):
+            compiling.compile_all(lambda _text: None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
     assert not stamp.exists()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
 
 
+def test_signal_while_loading_takes_effect_after_it(cold, monkeypatch):
+    stamp, log = cold
+    stamp.touch()
+    note, came = compiling.note, []
+
+    def note_and_interrupt(name):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert came == []
+        note(name)
+
+    monkeypatch.setattr(compiling, "note", note_and_interrupt)
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: came.append(number))
+    try:
+        compiling.compile_all(lambda _text: None)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert came == [signal.SIGTERM]
+    assert len(compiled(log)) == len(EVERYTHING)
+
+
 def test_interpreted_mains_are_returned_as_they_are(monkeypatch):
     monkeypatch.setattr(compiling, "JIT", False)
-    monkeypatch.setattr(compiling, "_compile", lambda _function, words=1: pytest.fail("compiled"))
+    monkeypatch.setattr(compiling, "_compile", lambda _main: pytest.fail("compiled"))
     assert compiling.compile_all(lambda _text: None).keys() == {MUTATOR, PAGE_REFILL, RECLAIM, COORDINATOR}
 
 
