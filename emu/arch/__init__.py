@@ -3,7 +3,7 @@
 Door of the room: import from here. Nothing in this room knows what the words mean.
 """
 
-from emu.arch.apart import apart_functions, jit_apart
+from emu.arch.apart import Hook, apart_functions, jit_apart
 from emu.arch.atomics import (
     barrier,
     cmpxchg_acq_rel,
@@ -41,7 +41,7 @@ from emu.arch.jit import JIT, cache_root, jit
 from emu.arch.words import WORD_BYTES, Words, private_words
 
 __all__ = [
-    "JIT", "NO_DEADLINE", "WORD_BYTES", "Words", "apart_functions", "barrier", "cache_root", "cmpxchg_acq_rel",
+    "JIT", "Hook", "NO_DEADLINE", "WORD_BYTES", "Words", "apart_functions", "barrier", "cache_root", "cmpxchg_acq_rel",
     "cmpxchg_acquire", "cmpxchg_relaxed", "cmpxchg_release", "cpu_relax", "ctz64", "cycles", "exit_now",
     "fetch_add_acq_rel", "fetch_add_relaxed", "fetch_and_acq_rel", "fetch_or_acq_rel", "fls64", "futex_wait",
     "futex_wake", "hide", "invariant_counter", "jit", "jit_apart", "load_acquire", "load_relaxed", "membarrier",

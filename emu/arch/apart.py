@@ -1,6 +1,7 @@
 """Functions compiled apart: called through a pointer, instead of being compiled again into every caller.
 
-Holds   jit_apart(), and the list of all such functions (apart_functions()).
+Holds   jit_apart(), the list of all such functions (apart_functions()), and Hook: a place for one of them that a room
+        further right fills.
 Rule    for what is off the hot path. Numba compiles a callee into each of its callers, and optimises it there once
         more, at every level of a call tree: a step at the bottom is compiled dozens of times. A function compiled apart
         is compiled once; a call of it is a load, an indirect call, and nothing inlined (about 2 ns). Callers know its
@@ -13,9 +14,13 @@ Limits  always returns an int64. The launcher compiles all of them before it for
 
 import ctypes
 import inspect
+import os
+import traceback
 from collections.abc import Callable
 
 from emu.arch.jit import JIT, jit
+
+EXIT_NOT_COMPILED = 70
 
 _functions: dict[str, Callable] = {}
 
@@ -34,6 +39,23 @@ if not JIT:
         """Leave `function` as it is: interpreted, there is nothing to keep apart."""
         return function
 
+    class Hook:
+        """A function that is called here and defined further right: hook = Hook("name", words); hook.bind(function)."""
+
+        def __init__(self, name: str, words: int):
+            self.__name__, self.words = name, words
+            self._function: Callable | None = None
+
+        def bind(self, function: Callable):
+            """Let calls go to `function` of (seg, `words` int64 values). Again: to another one. Returns it."""
+            assert len(inspect.signature(function).parameters) == self.words + 1, f"{self.__name__}: wrong parameters"
+            self._function = function
+            return function
+
+        def __call__(self, *arguments):
+            assert self._function is not None, f"nothing is bound to {self.__name__}"
+            return self._function(*arguments)
+
 else:
     from llvmlite import binding, ir
     from numba.core import types
@@ -45,31 +67,46 @@ else:
 
     _POINTER = ir.IntType(8).as_pointer()
 
-    class Apart:
-        """What jit_apart() makes of a function: Python calls it like the function itself."""
+    class _Cell:
+        """A word that holds the address of code; compiled callers find it by its symbol."""
 
-        def __init__(self, function: Callable):
-            self.__name__, self.__qualname__ = function.__name__, function.__qualname__
-            self.__doc__, self.__module__ = function.__doc__, function.__module__
-            self.symbol = f"emu_apart.{function.__module__}.{function.__qualname__}"
-            words = len(inspect.signature(function).parameters) - 1
+        def __init__(self, name: str, symbol: str, words: int):
+            self.__name__, self.symbol = name, symbol
             self.signature = signature(types.int64, words_type, *[types.int64] * words)
-            self._dispatcher = jit(function)
             # Numba's own convention: status = f(&result, &exception, segment, words ...).
             self._prototype = ctypes.CFUNCTYPE(
                 ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * words)
             self._first_call = self._prototype(self._compile_and_call)
-            self._cell = ctypes.cast(self._first_call, ctypes.c_void_p)
-            binding.add_symbol(self.symbol, ctypes.addressof(self._cell))
-            assert self.symbol not in _functions, f"{self.symbol} is compiled apart twice"
-            _functions[self.symbol] = self
+            self.cell = ctypes.cast(self._first_call, ctypes.c_void_p)
+            binding.add_symbol(symbol, ctypes.addressof(self.cell))
+            _teach_callers(self)
+
+        def _compile_and_call(self, *arguments):
+            try:
+                self.compile()
+            except BaseException:  # compiled code called: there is no way to raise this in it
+                traceback.print_exc()
+                os._exit(EXIT_NOT_COMPILED)
+            return self._prototype(self.cell.value)(*arguments)
+
+        def compile(self) -> None:
+            """Let the cell lead to compiled code."""
+            raise NotImplementedError
+
+    class Apart(_Cell):
+        """What jit_apart() makes of a function: Python calls it like the function itself."""
+
+        def __init__(self, function: Callable):
+            symbol = f"emu_apart.{function.__module__}.{function.__qualname__}"
+            super().__init__(function.__name__, symbol, len(inspect.signature(function).parameters) - 1)
+            self.__qualname__, self.__doc__, self.__module__ = (
+                function.__qualname__, function.__doc__, function.__module__)
+            self._dispatcher = jit(function)
+            assert symbol not in _functions, f"{symbol} is compiled apart twice"
+            _functions[symbol] = self
 
         def __call__(self, *arguments):
             return self._dispatcher(*arguments)
-
-        def _compile_and_call(self, *arguments):
-            self.compile()
-            return self._prototype(self._cell.value)(*arguments)
 
         def compile(self) -> None:
             """Compile it, or load it from the cache, and let the cell lead to it."""
@@ -77,33 +114,60 @@ else:
             made = self._dispatcher.overloads[self.signature.args]
             returned = made.signature.return_type
             assert isinstance(returned, types.Integer), f"{self.symbol} returns {returned}, not an int64 on every way"
-            self._cell.value = made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
+            self.cell.value = made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
+
+    class Hook(_Cell):  # type: ignore[no-redef]
+        """A function that is called here and defined further right: hook = Hook("name", words); hook.bind(function)."""
+
+        def __init__(self, name: str, words: int):
+            super().__init__(name, f"emu_hook.{name}", words)
+            assert self.symbol not in _functions, f"hook {name} is made twice"
+            self._function: Apart | None = None
+            _functions[self.symbol] = self
+
+        def bind(self, function: "Apart") -> "Apart":
+            """Let calls go to `function` of (seg, `words` int64 values). Again: to another one. Returns it."""
+            assert function.signature == self.signature, f"{self.__name__}: {function.__name__} has other parameters"
+            self._function = function
+            self.cell.value = ctypes.cast(self._first_call, ctypes.c_void_p).value
+            return function
+
+        def __call__(self, *arguments):
+            assert self._function is not None, f"nothing is bound to {self.__name__}"
+            return self._function(*arguments)
+
+        def compile(self) -> None:
+            """Compile what is bound. A hook that nobody filled is left to the call that meets it."""
+            if self._function is not None:
+                self._function.compile()
+                self.cell.value = self._function.cell.value
 
     def jit_apart(function):
         """Compile `function` apart: (Words, int64 ...) -> int64, called by compiled code through its cell."""
-        apart = Apart(function)
+        return Apart(function)
+
+    def _teach_callers(cell: _Cell) -> None:
+        """Tell Numba how compiled code calls what a cell leads to."""
 
         class Template(AbstractTemplate):
             """How a caller sees it: by its signature alone."""
 
-            key = apart
+            key = cell
 
             def generic(self, args, kws):
                 """The one signature, or None where the arguments are not its own."""
-                fits = not kws and len(args) == len(apart.signature.args) and isinstance(args[0], WordsType)
-                return apart.signature if fits else None
+                fits = not kws and len(args) == len(cell.signature.args) and isinstance(args[0], WordsType)
+                return cell.signature if fits else None
 
-        infer_global(apart, types.Function(Template))
+        infer_global(cell, types.Function(Template))
 
-        @lower_builtin(apart, WordsType, types.VarArg(types.int64))
+        @lower_builtin(cell, WordsType, types.VarArg(types.int64))
         def lower(context, builder, sig, args):
             """Load the cell, call what it leads to, pass an exception on."""
-            cell = builder.module.globals.get(apart.symbol) or ir.GlobalVariable(builder.module, _POINTER, apart.symbol)
+            word = builder.module.globals.get(cell.symbol) or ir.GlobalVariable(builder.module, _POINTER, cell.symbol)
             prototype = context.call_conv.get_function_type(sig.return_type, sig.args)
-            callee = builder.bitcast(builder.load(cell), prototype.as_pointer())
+            callee = builder.bitcast(builder.load(word), prototype.as_pointer())
             status, result = context.call_conv.call_function(builder, callee, sig.return_type, sig.args, args)
             with builder.if_then(status.is_error, likely=False):
                 context.call_conv.return_status_propagate(builder, status)
             return result
-
-        return apart
