@@ -1,6 +1,6 @@
 """One run from a resolved scenario to a record: start, watch, end in order, whatever happens.
 
-Holds   run_scenario(), Options, Outcome.
+Holds   run_scenario().
 Rule    a dead process ends the run at once, with everything measured so far; a stopped one is a stall, named and
         timed. A first signal ends the run in order, a second one at once. Nothing is left behind on any way out:
         while there is a segment or a child, a signal is counted and looked at, and never raises.
@@ -11,37 +11,31 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
 
-from emu import __version__
-from emu.arch import JIT
-from emu.boot import Plan, make_plan
-from emu.config import Resolved, Scenario, as_record
+from emu.boot import make_plan
+from emu.config import Resolved, Scenario
 from emu.errors import EmuError, ResultError
 from emu.host import (
     DaemonPlacement,
     DmaLatencyGuard,
     Placement,
     choose_cores,
-    disturbances,
-    host_record,
     place_daemons,
     read_topology,
     set_timer_slack,
 )
 from emu.launch.children import Child
-from emu.launch.collect import collect_run, fault_text, first_pass, process_row
 from emu.launch.compile import compile_all
 from emu.launch.guard import Guard
 from emu.launch.machine import Machine
+from emu.launch.record import begin_record, fill_record, judge
+from emu.launch.run import Options, Outcome, Run
+from emu.launch.signals import EarlySignal, Interrupted, Signals
 from emu.launch.stalls import StallWatch
-from emu.results import blank_record, write_result
+from emu.results import write_result
 from emu.shm import sweep_stale
-from emu.workload.ftrace import RecordedDemand, load_demand
+from emu.workload.ftrace import load_demand
 
 LOOK_S = 0.05
 DRAIN_LIMIT_S = 30.0
@@ -49,113 +43,6 @@ DRAIN_AFTER_SIGNAL_S = 3.0
 STOP_GRACE_S = 2.0
 ABORT_GRACE_S = 0.5
 REMEMBER_AT_START = 32  # with more processes than this, /proc is read at the end only
-
-EXIT_OK, EXIT_INVALID, EXIT_INCOMPLETE = 0, 1, 3
-INTERPRETED = "interpreted (EMU_JIT=0): operations are not atomic between processes; for debugging only"
-
-
-class Progress(Protocol):
-    """Whoever shows how a run is getting on."""
-
-    def update(self, elapsed_s: float, calls: int, fallbacks: int, gps: int) -> None:
-        """Totals since time zero."""
-
-    def close(self) -> None:
-        """The run is over."""
-
-
-class Silent:
-    """Shows nothing."""
-
-    def update(self, elapsed_s: float, calls: int, fallbacks: int, gps: int) -> None:
-        """As Progress."""
-
-    def close(self) -> None:
-        """As Progress."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run, beside what: where the result goes, what to say meanwhile, how to repeat it.
-
-    progress: makes what shows the progress of a run of so many seconds.
-    """
-
-    output: Path
-    command: list[str]
-    say: Callable[[str], None]
-    progress: Callable[[float], Progress] = lambda _seconds: Silent()
-
-
-@dataclass
-class Outcome:
-    """What came of it. The record is there even where its file could not be written."""
-
-    record: dict
-    path: Path | None  # None: it could not be written, and `problem` says why
-    exit_code: int
-    problem: str = ""
-
-
-class Interrupted(EmuError):
-    """A signal came before the run had begun: there is nothing to report."""
-
-    def __init__(self, number: int):
-        super().__init__(f"stopped by {signal.Signals(number).name} before the run began; nothing was measured")
-        self.exit_code = 128 + number
-
-
-class EarlySignal(BaseException):
-    """What the handler raises while there is nothing to clean up. No Exception: compilers catch and reword those."""
-
-
-@dataclass
-class Signals:
-    """SIGINT, SIGTERM and SIGHUP from the first preparation on. counted: they are noted only, and do not raise."""
-
-    number: int = 0
-    count: int = 0
-    counted: bool = False
-    _before: dict = field(default_factory=dict)
-
-    def __enter__(self) -> "Signals":
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _on_signal(self, number: int, _frame: object) -> None:
-        self.number = self.number or number
-        self.count += 1
-        if not self.counted:
-            raise EarlySignal
-
-    def check(self) -> None:
-        """Raise Interrupted if one has come: for steps before time zero."""
-        if self.count:
-            raise Interrupted(self.number)
-
-
-@dataclass
-class Run:
-    """State of the run under way."""
-
-    resolved: Resolved
-    scenario: Scenario
-    options: Options
-    plan: Plan
-    machine: Machine
-    stalls: StallWatch
-    demand: RecordedDemand | None
-    placement: Placement
-    daemons: DaemonPlacement
-    record: dict
-    reasons: list[str] = field(default_factory=list)
-    zero_ns: int = 0
-    end_ns: int = 0
 
 
 def run_scenario(resolved: Resolved, scenario: Scenario, options: Options) -> Outcome:
@@ -208,23 +95,6 @@ class NoGuard:
 
     def __exit__(self, *_exc: object) -> None:
         """Nothing was held."""
-
-
-def begin_record(resolved: Resolved, scenario: Scenario, options: Options, placement: Placement,
-                 daemons: DaemonPlacement, topology, dma) -> dict:
-    """The part of the record that is known before the run."""
-    values, provenance = as_record(resolved)
-    record = blank_record()
-    record |= {
-        "emu_version": __version__, "created_unix": time.time(), "command": options.command,
-        "scenario": {"path": str(scenario.path), "text": scenario.text, "resolved": values, "provenance": provenance},
-        "duration_ns": resolved.run.duration_ns,
-        "host": host_record(topology, dma if isinstance(dma, DmaLatencyGuard) else None),
-        "marks": ([] if JIT else [INTERPRETED]) + [*placement.notes, *daemons.notes, *resolved.notes],
-        "dma_latency": {"held": dma.held, "reason": dma.reason},
-    }
-    record["disturbances"] = [d.what for d in disturbances(topology, placement.cores)]
-    return record
 
 
 def carry_out(run: Run, signals: Signals) -> Outcome:
@@ -356,7 +226,7 @@ def conclude(run: Run, signals: Signals) -> Outcome:
     complete = not run.reasons and not run.machine.aborted() and run.zero_ns != 0
     fill_record(run, complete)
     if signals.count:
-        run.reasons.insert(0, f"stopped by {signal.Signals(signals.number).name} at {seconds_run(run):.3f} s")
+        run.reasons.insert(0, f"stopped by {signal.Signals(signals.number).name} at {run.seconds:.3f} s")
     code = judge(run)
     if signals.count:
         code = 128 + signals.number
@@ -367,68 +237,6 @@ def conclude(run: Run, signals: Signals) -> Outcome:
     return Outcome(run.record, path, code)
 
 
-def seconds_run(run: Run) -> float:
-    """Seconds from time zero to the end of the load; 0 if there was no time zero."""
-    return max(0, run.end_ns - run.zero_ns) / 1e9 if run.zero_ns else 0.0
-
-
-def judge(run: Run) -> int:
-    """Set the verdict of a filled record; returns the exit code that goes with it."""
-    record = run.record
-    fault = fault_text(run.machine.seg, run.plan)
-    broken = [fault] if fault else [f"{r['name']}: {r['detail']}" for r in record["invariants"] if not r["ok"]]
-    if broken:
-        record["verdict"] = {"word": "INVALID", "reasons": broken + run.reasons}
-        return EXIT_INVALID
-    if run.reasons:
-        record["verdict"] = {"word": "INCOMPLETE", "reasons": run.reasons}
-        return EXIT_INCOMPLETE
-    record["verdict"] = {"word": "VALID", "reasons": []}
-    return EXIT_OK
-
-
-def fill_record(run: Run, complete: bool) -> None:
-    """Everything measured, into the record."""
-    record, machine = run.record, run.machine
-    if run.zero_ns:
-        machine.settle_stocks(run.end_ns)
-    record["start_ns"] = run.zero_ns
-    record["elapsed_ns"] = max(0, run.end_ns - run.zero_ns) if run.zero_ns else 0
-    record["clock"] = machine.clock
-    record["degraded"] = machine.degraded
-    record["host"]["membarrier"] = machine.membarrier
-    record["stalls"] = run.stalls.rows
-    collect_run(machine.seg, run.plan, record, complete)
-    record["processes"] = [describe(run, child) for child in machine.children]
-    if run.demand is not None:
-        record["recorded"] = recorded_figures(run.demand)
-        record["first_pass"] = first_pass(machine.seg, run.plan)
-
-
-def describe(run: Run, child: Child) -> dict:
-    """One row of the process table."""
-    role, seen = run.plan.roles[child.index], child.seen
-    row = {
-        "name": role.name, "role": role.name.split("/")[0], "cpu": role.cpu if role.cpu >= 0 else None,
-        "cores": child.wanted.get("cores", []), "pid": child.pid, "class": seen.get("class"),
-        "priority": seen.get("priority"), "nice": seen.get("nice"), "last_core": seen.get("last_cpu"),
-        "exit": child.describe_end(), "run_ns": seen.get("run_ns"), "run_delay_ns": seen.get("run_delay_ns"),
-        "voluntary_switches": seen.get("voluntary_switches"), "involuntary_switches": seen.get("involuntary_switches"),
-        "private_kib": seen["private_dirty_bytes"] // 1024 if seen.get("private_dirty_bytes") is not None else None,
-    }
-    return row | process_row(run.machine.seg, run.plan, role)
-
-
-def recorded_figures(demand: RecordedDemand) -> dict:
-    """The recorded kernel's own figures."""
-    kernel = demand.kernel
-    return {
-        "source": demand.source, "calls": kernel.calls, "list_objects": kernel.list_objects, "bnodes": kernel.bnodes,
-        "bulk_objects": kernel.bulk_objects, "grace_periods": kernel.gp_ended, "worker_runs": kernel.worker_runs,
-        "monitor_runs": kernel.monitor_runs, "work_runs": kernel.work_runs, "span_us": kernel.span_us,
-    }
-
-
 def finish_for_dead_launcher(run: Run) -> None:
     """In the guard, forked before any child: the launcher is gone, its run is INCOMPLETE.
 
@@ -437,7 +245,7 @@ def finish_for_dead_launcher(run: Run) -> None:
     machine = run.machine
     run.end_ns = time.monotonic_ns()
     run.zero_ns = machine.time_zero()
-    run.reasons.append(f"launcher killed at {seconds_run(run):.3f} s, and every process with it")
+    run.reasons.append(f"launcher killed at {run.seconds:.3f} s, and every process with it")
     run.record["marks"].append("the guard wrote this result: stalls and CPU times died with the launcher")
     if run.resolved.run.degrade:
         machine.degraded.append("not known: the launcher, which asked for the scheduling classes, was killed")

@@ -7,7 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from emu.launch.children import fork_child, wait_any
-from emu.launch.supervisor import EarlySignal, Interrupted, Signals, dead, judge, note_deaths, seconds_run
+from emu.launch.record import judge
+from emu.launch.run import Run
+from emu.launch.signals import EarlySignal, Interrupted, Signals
+from emu.launch.supervisor import dead, note_deaths
 from emu.results import blank_record
 from emu.shm import FAULT_CODES, HEADER
 from tests.small_machine import small_machine
@@ -73,9 +76,9 @@ def test_verdict_puts_the_worst_first(run, word, code, first):
 
 def test_seconds_run_count_from_time_zero():
     run = make_run()
-    assert seconds_run(run) == 2.0
+    assert Run.seconds.fget(run) == 2.0
     run.zero_ns = 0
-    assert seconds_run(run) == 0.0
+    assert Run.seconds.fget(run) == 0.0
 
 
 @pytest.fixture
