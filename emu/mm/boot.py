@@ -11,11 +11,11 @@ from emu.mm.page import (
     MIGRATE_UNMOVABLE,
     ORDER_SHIFT,
     OWNER_SHIFT,
+    PAGE_STATES,
     PAGEBLOCK_ORDER,
     PG_BUDDY,
     PG_SLAB,
     PG_TAKEN,
-    PG_VMALLOC,
     TYPE_SHIFT,
     page_of,
     pageblock_type,
@@ -23,7 +23,7 @@ from emu.mm.page import (
 from emu.mm.slab import slab_in_use
 from emu.mm.zone import ZONE, zone_free_add, zone_of
 
-SLAB_OBJECTS = 9  # word of count_states() behind the nine page states
+SLAB_OBJECTS = len(PAGE_STATES)  # word of count_states() behind those of the page states
 
 
 @jit
@@ -67,7 +67,7 @@ def boot_zone_pages(seg, zone, unmovable):
 def count_states(seg, out):
     """Count pages by state into words out.., slab objects in use behind them; returns pages that no state names.
 
-    Words out+0..8: pages by state; out+9: objects that slab pages count as in use. Nothing may run beside it.
+    Words out+0..: pages by state; out+SLAB_OBJECTS: objects that slab pages count as in use. Nothing may run beside it.
     """
     zone = zone_of(seg, 0)
     pfn = seg[zone + ZONE.start_pfn]
@@ -87,7 +87,7 @@ def count_states(seg, out):
             seg[out + state] += 1 << order
             pfn += 1 << order
             continue
-        if state < PG_BUDDY or state > PG_VMALLOC:
+        if state < PG_BUDDY or state >= SLAB_OBJECTS:
             unknown += 1
         else:
             seg[out + state] += 1

@@ -5,6 +5,7 @@ Door of the room. Knows nothing of pages, grace periods or policies.
 
 from emu.shm.header import (
     ABORT,
+    APP,
     BOOT,
     COORDINATOR,
     DRAIN,
@@ -30,11 +31,15 @@ from emu.shm.header import (
     FAULT_CODES,
     FAULTS,
     HEADER,
+    KSWAPD,
     MAP,
     MAP_BASE,
+    MONITOR,
     MUTATOR,
     PAGE_REFILL,
     PARKED,
+    PF_MEMALLOC,
+    PF_OOM_VICTIM,
     PROC,
     RECLAIM,
     ROLE_NAMES,
@@ -54,11 +59,12 @@ from emu.shm.layout import LINE_WORDS, declared, layout_hash, line, record, roun
 from emu.shm.segment import Segment, check_header, check_room, notes_dir, process_start_time, sweep_stale
 
 __all__ = [
-    "ABORT", "BOOT", "COORDINATOR", "DRAIN", "DRAINED", "EXITED", "FAULTS", "FAULT_CODES", "F_BATCHES",
+    "ABORT", "APP", "BOOT", "COORDINATOR", "DRAIN", "DRAINED", "EXITED", "FAULTS", "FAULT_CODES", "F_BATCHES",
     "F_EARLY_FREE", "F_GP_BACKWARDS", "F_GP_EARLY", "F_LIST_BROKEN", "F_LOCK_STOLEN", "F_OBJECT_STATE",
     "F_PAGE_OWNER", "F_PAGE_STATE", "F_READER_POISON", "F_RECORD_RANGE", "F_REFILL_TWICE", "F_RING_OVERFLOW",
-    "F_SELF_DEADLOCK", "F_WATERMARK", "F_WRITE_AFTER_FREE", "F_WRONG_CHANNEL", "HEADER", "LINE_WORDS", "MAP",
-    "MAP_BASE", "MUTATOR", "PAGE_REFILL", "PARKED", "PROC", "RECLAIM", "ROLE_NAMES", "RUN", "RUNNING", "STOP",
+    "F_SELF_DEADLOCK", "F_WATERMARK", "F_WRITE_AFTER_FREE", "F_WRONG_CHANNEL", "HEADER", "KSWAPD", "LINE_WORDS", "MAP",
+    "MAP_BASE", "MONITOR", "MUTATOR", "PAGE_REFILL", "PARKED", "PF_MEMALLOC",
+    "PF_OOM_VICTIM", "PROC", "RECLAIM", "ROLE_NAMES", "RUN", "RUNNING", "STOP",
     "Segment", "UNBORN",
     "check_header", "check_room", "declared", "layout_hash", "line", "notes_dir", "now_ns", "proc_of",
     "process_start_time", "raise_fault", "read_fault", "record", "region", "round_to_line", "run_state",

@@ -48,10 +48,15 @@ PROC = struct(
     line("the process itself", "state", "t_ready", "sleeping", "noise_max", "noise_sum",
          "noise_span", "wake_at"),
     line("anyone, by read-modify-write", "bell"),
+    line("anyone, by read-modify-write; read on every allocation", "flags"),
 )
 # PROC.role
 MUTATOR, PAGE_REFILL, COORDINATOR, RECLAIM = 1, 2, 3, 4
-ROLE_NAMES = {MUTATOR: "mutator", PAGE_REFILL: "page_refill", COORDINATOR: "coordinator", RECLAIM: "reclaim"}
+KSWAPD, APP, MONITOR = 5, 6, 7
+ROLE_NAMES = {MUTATOR: "mutator", PAGE_REFILL: "page_refill", COORDINATOR: "coordinator", RECLAIM: "reclaim",
+              KSWAPD: "kswapd", APP: "app", MONITOR: "monitor"}
+# PROC.flags: who may eat reserves (KF 3.3). Set and cleared by fetch_add or fetch_or: two writers at a time.
+PF_MEMALLOC, PF_OOM_VICTIM = 1, 2
 # PROC.state
 UNBORN, PARKED, RUNNING, DRAINED, EXITED = 0, 1, 2, 3, 4
 
