@@ -7,10 +7,11 @@ Limits  one key at a time; rules between keys are in rules.py. A problem in one 
 
 import math
 
+from msgspec import NODEFAULT
 from msgspec import inspect as types
 
 from emu.config.problems import Problem, nearest, one_of, show
-from emu.config.schema import all_keys, all_sections
+from emu.config.schema import all_keys, all_sections, keys_of
 
 
 def check(document: dict) -> tuple[list[Problem], dict[str, object]]:
@@ -76,6 +77,8 @@ def _section_words(section):
 def _check_value(key, dotted, value):
     """Problems of one key. A list's problems name the element."""
     kind = _chosen(key.type, value)
+    if isinstance(kind, types.VarTupleType) and isinstance(kind.item_type, types.StructType):
+        return _check_tables(kind, dotted, value)
     if isinstance(kind, types.VarTupleType) and isinstance(value, list):
         bad = [i for i, each in enumerate(value) if not _fits(kind.item_type, each)]
         if bad:
@@ -85,6 +88,28 @@ def _check_value(key, dotted, value):
     if not _fits(kind, value):
         return [Problem(dotted, _misfit(key.type, value), _way_out(key, value), value)]
     return []
+
+
+def _check_tables(kind, dotted, tables):
+    """Problems of an array of tables ([[users]]), each key named with the number of its table."""
+    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+        way_out = f"write [[{dotted}]] and its keys below it"
+        return [Problem(dotted, "is an array of tables, not a key", way_out, tables)]
+    if len(tables) > (kind.max_length or math.inf):
+        return [Problem(dotted, f"must have at most {kind.max_length} tables", "remove some")]
+    keys = {key.leaf: key for key in keys_of(kind.item_type.cls, dotted)}
+    problems = []
+    for i, table in enumerate(tables):
+        for leaf, value in table.items():
+            if leaf in keys:
+                problems += _check_value(keys[leaf], f"{dotted}[{i}].{leaf}", value)
+            else:
+                near = nearest(leaf, keys)
+                way_out = f"did you mean {near}?" if near else f"[[{dotted}]] has {', '.join(keys)}"
+                problems.append(Problem(f"{dotted}[{i}].{leaf}", "unknown key", way_out, value))
+        problems += [Problem(f"{dotted}[{i}]", f"lacks the key {leaf}, which {rule_text(key.type)}", _example(key))
+                     for leaf, key in keys.items() if key.default is NODEFAULT and leaf not in table]
+    return problems
 
 
 def _chosen(kind, value):
@@ -194,6 +219,6 @@ def _way_out(key, value):
 
 def _example(key):
     example = key.example
-    if example is None:
+    if example is None or example is NODEFAULT:
         example = key.type.values[0] if isinstance(key.type, types.LiteralType) else True
     return f"for example {key.leaf} = {show(example)}"

@@ -34,6 +34,7 @@ from emu.config.resolved import (
 )
 from emu.config.rules import broken_rules, refill_has_sense, remarks
 from emu.config.schema import Contexts, all_keys
+from emu.config.users_keys import resolve_series, resolve_users
 
 
 def resolve(scenario: Scenario) -> Resolved:
@@ -49,6 +50,8 @@ def resolve(scenario: Scenario) -> Resolved:
         question=pick("question"), run=run, cpus=scenario.keys.cpus, processes=scenario.keys.processes, memory=memory,
         slab=_slab(pick), rcu=_rcu(pick, run), kvfree=kvfree, policy=policy,
         workload=_workload(pick, scenario), readers=_readers(pick), trace=scenario.keys.trace,
+        users=resolve_users(scenario.keys.users), hogs=scenario.keys.hogs, hotplug=scenario.keys.hotplug,
+        cgroup=scenario.keys.cgroup, series=resolve_series(scenario.keys.series, run.duration_ms),
         provenance={}, notes=(),
     )
     raise_problems(broken_rules(resolved, scenario), scenario.name_of)

@@ -11,6 +11,7 @@ After   configs/default.toml, where each key and its kernel twin is explained.
 import msgspec
 
 from emu.config.schema import Contexts, Cpus, Processes, Section, Trace
+from emu.config.users_keys import Cgroup, Hog, Hotplug, ResolvedSeries, ResolvedUser
 
 
 class ResolvedRun(Section, frozen=True):
@@ -23,6 +24,7 @@ class ResolvedRun(Section, frozen=True):
     clock: str
     dma_latency_guard: bool
     degrade: bool
+    force: bool
     duration_ns: int
     jiffy_ns: int
     kernel: str
@@ -208,6 +210,11 @@ class Resolved(Section, frozen=True):
     workload: ResolvedWorkload
     readers: ResolvedReaders
     trace: Trace
+    users: tuple[ResolvedUser, ...]
+    hogs: tuple[Hog, ...]
+    hotplug: Hotplug
+    cgroup: Cgroup
+    series: ResolvedSeries
     provenance: dict[str, str]
     notes: tuple[str, ...]
 

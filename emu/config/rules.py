@@ -12,6 +12,7 @@ from emu.config.formulas import PAGE_BYTES, RCUSCALE_ONE_ARG_SHARE, rcuscale_obj
 from emu.config.presets import EPOCHS, SOURCES
 from emu.config.problems import Problem
 from emu.config.schema import Processes
+from emu.config.users_keys import USERS_RULES, users_remarks
 
 _COOKIE_RECORDS_MAX = 507  # of a 4-KiB page, once its header holds a full cookie
 _ROLES = Processes.__struct_fields__
@@ -233,7 +234,7 @@ def _sync_only(resolved, scenario):
 
 RULES = (
     _powers_of_two, _weights, _scheduling, _cores, _marks, _pcp, _room, _cache, _refill, _pool, _rate, _contexts,
-    _rcuscale, _replay, _sync_only,
+    _rcuscale, _replay, _sync_only, *USERS_RULES,
 )
 
 
@@ -267,4 +268,4 @@ def _simplified(resolved, scenario):
         yield "E59 with rt: the kernel skips the allocator call, so source nowait is left out"
 
 
-REMARKS = (_unread_tables, _unread_keys, _overload, _simplified)
+REMARKS = (_unread_tables, _unread_keys, _overload, _simplified, users_remarks)

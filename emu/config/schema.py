@@ -13,26 +13,25 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-CPUS_MAX = 512
+from emu.config.schema_base import (
+    CPUS_MAX,
+    DAY_MS,
+    Calls,
+    Cores,
+    CostNs,
+    Ms,
+    Pages,
+    Percent,
+    Positive,
+    Section,
+)
+from emu.config.users_keys import Cgroup, Hog, Hotplug, Series, User
+
 BATCHES_MAX = 8
 SIZES_MAX = 16
-DAY_MS = 86_400_000
 
 EpochName = Literal["E59", "ERFC", "E511", "E61", "E612", "E618"]
-Percent = Annotated[float, Meta(ge=0.0, le=1.0)]
-Ms = Annotated[int, Meta(ge=0, le=DAY_MS)]
-CostNs = Annotated[int, Meta(ge=0, le=1_000_000_000)]
-Jiffies = Annotated[int, Meta(ge=0, le=10_000)]
-Pages = Annotated[int, Meta(ge=0, le=1_000_000)]
-Calls = Annotated[int, Meta(ge=0, le=10**15)]
-Positive = Annotated[float, Meta(gt=0.0, le=1e9)]
-Core = Annotated[int, Meta(ge=0, le=65_535)]
-Cores = str | tuple[Core, ...]
 SizeBytes = Annotated[int, Meta(ge=32, le=2048, multiple_of=8)]
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all sections: immutable, and no key but the ones declared."""
 
 
 class Run(Section, frozen=True):
@@ -45,6 +44,7 @@ class Run(Section, frozen=True):
     clock: Literal["auto", "monotonic", "cycles"] = "auto"
     dma_latency_guard: bool = True
     degrade: bool = False
+    force: bool = False
 
 
 class Cpus(Section, frozen=True):
@@ -66,6 +66,7 @@ class Processes(Section, frozen=True):
     page_refill: Process = Process()
     coordinator: Process = Process()
     reclaim: Process = Process()
+    sampler: Process = Process()
 
 
 class Memory(Section, frozen=True):
@@ -209,6 +210,11 @@ class Keys(Section, frozen=True):
     workload: Workload = Workload()
     readers: Readers = Readers()
     trace: Trace = Trace()
+    users: Annotated[tuple[User, ...], Meta(max_length=64)] = ()
+    hogs: Annotated[tuple[Hog, ...], Meta(max_length=64)] = ()
+    hotplug: Hotplug = Hotplug()
+    cgroup: Cgroup = Cgroup()
+    series: Series = Series()
 
 
 class Key(NamedTuple):
@@ -230,7 +236,7 @@ class Key(NamedTuple):
 @functools.cache
 def all_keys() -> dict[str, Key]:
     """Every key by dotted name, in the order of the schema."""
-    return {key.dotted: key for key in _keys_of(Keys, "")}
+    return {key.dotted: key for key in keys_of(Keys, "")}
 
 
 @functools.cache
@@ -244,12 +250,13 @@ def all_sections() -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def _keys_of(struct_type, section):
+def keys_of(struct_type, section):
+    """The keys of a section's record, and of the sections within it; `section` is its dotted name."""
     for field in msgspec.inspect.type_info(struct_type).fields:
         dotted = f"{section}.{field.encode_name}" if section else field.encode_name
         plain, example = _plain(field.type)
         if isinstance(plain, msgspec.inspect.StructType):
-            yield from _keys_of(plain.cls, dotted)
+            yield from keys_of(plain.cls, dotted)
         else:
             yield Key(section, field.encode_name, field.name, plain, field.default,
                       field.default if example is None else example)

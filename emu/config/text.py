@@ -17,14 +17,23 @@ def explain(resolved: Resolved) -> str:
     values, provenance = as_record(resolved)
     notes = values.pop("notes")
     lines, section = [], None
-    for dotted, value in flatten(values).items():
+    tables = {name: value for name, value in values.items() if _is_tables(value)}
+    for dotted, value in flatten({name: value for name, value in values.items() if name not in tables}).items():
         here = dotted.rpartition(".")[0]
         if here != section and here:
             lines += ["", f"[{here}]"]
         section = here
         lines.append(_line(dotted.rpartition(".")[2], value, provenance[dotted]))
+    for name, rows in tables.items():
+        for row in rows:
+            lines += ["", f"[[{name}]]", *(_line(leaf, each, provenance[name]) for leaf, each in flatten(row).items())]
     lines += ["", *(piece for note in notes for piece in _wrapped(note))]
     return "\n".join(lines).strip("\n") + "\n"
+
+
+def _is_tables(value):
+    """An array of tables that holds one at least."""
+    return isinstance(value, list | tuple) and bool(value) and isinstance(value[0], dict)
 
 
 def _line(leaf, value, origin):

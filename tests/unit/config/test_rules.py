@@ -103,7 +103,8 @@ def test_a_broken_rule_is_worded(rule, overrides, expected):
 
 
 def test_every_rule_has_a_scenario_that_breaks_it():
-    assert {rule for rule, _, _ in BROKEN} == {rule.__name__ for rule in RULES}
+    ours = {rule.__name__ for rule in RULES if rule.__module__ == "emu.config.rules"}  # *_keys.py have their own tests
+    assert {rule for rule, _, _ in BROKEN} == ours
 
 
 def test_all_broken_rules_come_at_once():
@@ -120,9 +121,9 @@ def test_all_broken_rules_come_at_once():
         ({"policy.sources": ["cache", "cache"]}, 'policy.sources[1] = "cache": stands twice in the list'),
         ({"policy.sources": ["direct"]}, 'policy.sources[0] = "direct": may sleep, which a two-argument call must not; '
                                          "name it in policy.one_arg_sources"),
-        ({"policy.one_arg_sources": ["nolock"]},
-         'policy.one_arg_sources[0] = "nolock": is the source of S21 (nolock) and does not exist yet; use one of'),
-        ({"policy.preset": "refill-wroker"}, 'did you mean "refill-worker"?'),
+        ({"policy.one_arg_sources": ["trylock"]},
+         'policy.one_arg_sources[0] = "trylock": is the source of S21 (trylock) and does not exist yet; use one of'),
+        ({"policy.preset": "worker-cahce"}, 'did you mean "worker-cache"?'),
         ({"policy.preset": "qqqqqq"}, 'must be one of "epoch", "S1"'),
     ],
 )
