@@ -1,4 +1,4 @@
-"""The command line: emu run, report, topology, bench.
+"""The command line: emu run, compare, report, topology, bench.
 
 Rule    each command imports what it needs when it is given, so that --help answers at once. What an operator can
         cause ends as one clear message and an exit code, never as a traceback.
@@ -63,12 +63,17 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("-o", "--output", metavar="FILE", help=f"result file (default: results/NAME-TIME{RESULT_SUFFIX})")
     run.add_argument("--degrade", action="store_true",
                      help="go on, and mark the result, where a scheduling class is not permitted")
+    run.add_argument("--force", action="store_true", help="run what is refused as senseless, where it can do no harm")
     run.add_argument("--dry-run", action="store_true", help="print every resolved value and where it comes from")
     run.add_argument("-q", "--quiet", action="store_true", help="no progress; the report only")
     run.set_defaults(run=command_run)
-    report = commands.add_parser("report", help="print the report of a result file")
+    add_compare(commands)
+    report = commands.add_parser("report", help="print the report of a result file, or the table of a comparison")
     report.add_argument("result", metavar="RESULT")
     report.set_defaults(run=command_report)
+    policies = commands.add_parser("policies", help="list the strategies of page supply, or explain one")
+    policies.add_argument("policy", metavar="POLICY", nargs="?", help="a number or name, such as S6 or grown-pool")
+    policies.set_defaults(run=command_policies)
     topology = commands.add_parser("topology", help="show this host's cores and what will disturb a run")
     topology.set_defaults(run=command_topology)
     bench = commands.add_parser("bench", help="measure the primitives against bare loops, interleaved")
@@ -79,6 +84,28 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def add_compare(commands) -> None:
+    """emu compare and its options."""
+    compare = commands.add_parser(
+        "compare", help="run policies, or any key's values, in turns and print one table",
+        description="Run a scenario under several policies (or other values of any key) in turns, A B C A B C, "
+                    "and print medians with their intervals beside the first one.")
+    compare.add_argument("scenario", metavar="SCENARIO", help="a TOML file, such as configs/burst.toml")
+    compare.add_argument("--policies", metavar="S1,S3",
+                         help="the policies, by number or name; the first is the reference")
+    compare.add_argument("--vary", metavar="KEY=V1,V2", action="append", default=[],
+                         help="another key to vary; given twice, every combination")
+    compare.add_argument("--repeats", type=int, default=5, help="rounds (default: 5; below 4 nothing is significant)")
+    compare.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="overrides",
+                         help="override one key for all runs")
+    compare.add_argument("-o", "--output", metavar="FILE",
+                         help=f"comparison file (default: results/compare-TIME/comparison{RESULT_SUFFIX}); the runs' "
+                              "files go into a folder beside it")
+    compare.add_argument("--degrade", action="store_true", help="as for emu run")
+    compare.add_argument("-q", "--quiet", action="store_true", help="no progress; the table only")
+    compare.set_defaults(run=command_compare)
+
+
 def command_run(options: argparse.Namespace) -> int:
     """emu run"""
     from emu.config import explain, load_scenario, parse_override, resolve
@@ -86,22 +113,21 @@ def command_run(options: argparse.Namespace) -> int:
     overrides = dict(parse_override(text) for text in options.overrides)
     if options.degrade:
         overrides["run.degrade"] = True
+    if options.force:
+        overrides["run.force"] = True
     scenario = load_scenario(options.scenario, overrides)
     resolved = resolve(scenario)
     if options.dry_run:
         print(explain(resolved))
         return 0
 
-    def say(text: str) -> None:
-        if not options.quiet:
-            print(f"emu: {text}", file=sys.stderr, flush=True)
-
+    say, stream = display(options)
     from emu.launch import Options, run_scenario
     from emu.report import Progress, report_text
 
     outcome = run_scenario(resolved, scenario, Options(
         output=output_path(options), command=repeat_command(options), say=say,
-        progress=lambda seconds: Progress(None if options.quiet else sys.stderr, seconds)))
+        progress=lambda seconds: Progress(stream, seconds)))
     print(f"emu: {outcome.problem}" if outcome.problem else f"result: {outcome.path}", file=sys.stderr, flush=True)
     try:
         print(report_text(outcome.record, color=sys.stdout.isatty()), flush=True)
@@ -110,13 +136,76 @@ def command_run(options: argparse.Namespace) -> int:
     return outcome.exit_code
 
 
+def command_compare(options: argparse.Namespace) -> int:
+    """emu compare"""
+    if not 1 <= options.repeats <= 1000:
+        raise ConfigError(f"--repeats {options.repeats}: must be from 1 to 1000; for example --repeats 5")
+    from emu.config import parse_override
+
+    overrides = dict(parse_override(text) for text in options.overrides)
+    if options.degrade:
+        overrides["run.degrade"] = True
+    if options.force:
+        overrides["run.force"] = True
+    from emu.compare import Display, arms_of, compare
+    from emu.report import Progress, comparison_text
+
+    arms = arms_of(options.policies, options.vary)
+    output = comparison_path(options)
+    say, progress = display(options)
+    comparison, code = compare(options.scenario, arms, options.repeats, overrides, output, compare_command(options),
+                               invoked_as(), Display(say, lambda seconds: Progress(progress, seconds)))
+    print(f"comparison: {output}", file=sys.stderr, flush=True)
+    try:
+        print(comparison_text(comparison, color=sys.stdout.isatty()), end="", flush=True)
+    except BrokenPipeError:
+        discard_stdout()
+    return code
+
+
+def display(options: argparse.Namespace):
+    """(say, stream of the progress line), silent with --quiet."""
+    def say(text: str) -> None:
+        if not options.quiet:
+            print(f"emu: {text}", file=sys.stderr, flush=True)
+
+    return say, None if options.quiet else sys.stderr
+
+
+def comparison_path(options: argparse.Namespace) -> Path:
+    """Where a comparison goes."""
+    stamp = f"compare-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    return writable(Path(options.output) if options.output else Path("results") / stamp / f"comparison{RESULT_SUFFIX}")
+
+
+def compare_command(options: argparse.Namespace) -> list[str]:
+    """The command that repeats this comparison."""
+    command = [*invoked_as("compare"), options.scenario]
+    if options.policies:
+        command += ["--policies", options.policies]
+    for text in options.vary:
+        command += ["--vary", text]
+    for text in options.overrides:
+        command += ["--set", text]
+    return command + ["--repeats", str(options.repeats)] + (["--degrade"] if options.degrade else [])
+
+
+def invoked_as(command: str = "run") -> list[str]:
+    """How a command of emu was called; scripts/run names itself in EMU_INVOKED_AS, and takes `emu run`'s arguments."""
+    invoked = os.environ.get("EMU_INVOKED_AS")
+    return [invoked] if invoked and command == "run" else ["emu", command]
+
+
 def output_path(options: argparse.Namespace) -> Path:
-    """Where the result goes; its folder is made, and refused now rather than after the run."""
+    """Where the result goes."""
     if options.output:
-        path = Path(options.output)
-    else:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        path = Path("results") / f"{Path(options.scenario).stem}-{stamp}-{os.getpid()}{RESULT_SUFFIX}"
+        return writable(Path(options.output))
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return writable(Path("results") / f"{Path(options.scenario).stem}-{stamp}-{os.getpid()}{RESULT_SUFFIX}")
+
+
+def writable(path: Path) -> Path:
+    """The path of a result; its folder is made, and refused now rather than after the run."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -128,19 +217,30 @@ def output_path(options: argparse.Namespace) -> Path:
 
 def repeat_command(options: argparse.Namespace) -> list[str]:
     """The command that repeats this run, as it was given: scripts/run names itself in EMU_INVOKED_AS."""
-    invoked = os.environ.get("EMU_INVOKED_AS")
-    command = [*([invoked] if invoked else ["emu", "run"]), options.scenario]
+    command = [*invoked_as(), options.scenario]
     for text in options.overrides:
         command += ["--set", text]
-    return command + (["--degrade"] if options.degrade else [])
+    return command + (["--degrade"] if options.degrade else []) + (["--force"] if options.force else [])
 
 
 def command_report(options: argparse.Namespace) -> int:
     """emu report"""
-    from emu.report import report_text
-    from emu.results import read_result
+    from emu.report import comparison_text, report_text
+    from emu.results import is_comparison, read_comparison, read_result
 
-    print(report_text(read_result(Path(options.result)), color=sys.stdout.isatty()))
+    path, color = Path(options.result), sys.stdout.isatty()
+    if is_comparison(path):
+        print(comparison_text(read_comparison(path), color=color), end="")
+    else:
+        print(report_text(read_result(path), color=color))
+    return 0
+
+
+def command_policies(options: argparse.Namespace) -> int:
+    """emu policies"""
+    from emu.report import policies_text, policy_text
+
+    print(policy_text(options.policy) if options.policy else policies_text())
     return 0
 
 

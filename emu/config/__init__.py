@@ -4,13 +4,14 @@ Door of the room. load_scenario() -> resolve() -> Resolved; explain() prints it.
 """
 
 from emu.config.load import Scenario, load_scenario, parse_override, parse_scenario
-from emu.config.presets import EPOCHS, POLICIES, SOURCES, SourceRule
+from emu.config.presets import EPOCHS, POLICIES, SOURCES, PolicyPreset, SourceRule, find_policy, known_policies
+from emu.config.problems import nearest
 from emu.config.resolve import resolve
 from emu.config.resolved import Resolved, as_record
 from emu.config.schema import all_keys
 from emu.config.text import explain
 
 __all__ = [
-    "EPOCHS", "POLICIES", "SOURCES", "Resolved", "Scenario", "SourceRule", "all_keys", "as_record", "explain",
-    "load_scenario", "parse_override", "parse_scenario", "resolve",
+    "EPOCHS", "POLICIES", "SOURCES", "PolicyPreset", "Resolved", "Scenario", "SourceRule", "all_keys", "as_record",
+    "explain", "find_policy", "known_policies", "load_scenario", "nearest", "parse_override", "parse_scenario", "resolve",
 ]

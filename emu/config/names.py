@@ -5,7 +5,7 @@ Rule    a name that is known but not built says what it needs; an unknown one ge
 Limits  runs before anything is resolved, because an unknown name has no values.
 """
 
-from emu.config.presets import EPOCHS, POLICIES, SOURCES, find_policy, needed_by
+from emu.config.presets import EPOCHS, POLICIES, SOURCES, find_policy, known_policies, needed_by
 from emu.config.problems import Problem, nearest, one_of
 
 
@@ -28,9 +28,8 @@ def _preset_problems(name):
     ready = [row for row in POLICIES.values() if not row.needs]
     row = find_policy(name)
     if row is None:
-        known = [*POLICIES, *(each.title for each in POLICIES.values() if each.name != "epoch")]
-        near = nearest(name, known)
-        way_out = f'did you mean "{near}"?' if near else 'for example preset = "S3", or its name "refill-worker"'
+        near = nearest(name, known_policies())
+        way_out = f'did you mean "{near}"?' if near else 'for example preset = "S3", or its name "worker-cache"'
         return [Problem("policy.preset", one_of([each.name for each in ready]), way_out, name)]
     if row.needs:
         way_out = "use one of " + ", ".join(each.name for each in ready)

@@ -8,6 +8,8 @@ Limits  values only, no decisions: which layer wins is resolve.py's.
 After   kernel/rcu/tree.c v5.9..v6.12, mm/slab_common.c, the RFC of 2020-09-18 and its thread.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -132,6 +134,7 @@ class PolicyPreset(NamedTuple):
     direct       one-argument calls also go to the allocator, where the epoch's do
     refill_from  "" = no refill; "epoch" = the epoch's; an epoch's name = the epoch's, or that one's rule
                  where the epoch has no refill of its own
+    values       other keys that it sets, by dotted name
     needs        what has to exist before this strategy can run; "" if it can
     """
 
@@ -141,6 +144,7 @@ class PolicyPreset(NamedTuple):
     direct: bool = True
     refill_from: str = ""
     pages_per_cpu: int = 0
+    values: Mapping[str, object] = MappingProxyType({})
     needs: str = ""
 
 
@@ -149,34 +153,39 @@ POLICIES = {
     for row in (
         PolicyPreset("epoch", "what the epoch's kernel does", refill_from="epoch"),
         PolicyPreset("S1", "lockless-pcp", ("pcp-lockless",)),
-        PolicyPreset("S2", "lockless-pcp-refill", ("cache", "pcp-lockless"), refill_from="ERFC"),
-        PolicyPreset("S3", "refill-worker", ("cache",), refill_from="E511"),
+        PolicyPreset("S2", "lockless-pcp+worker", ("cache", "pcp-lockless"), refill_from="ERFC"),
+        PolicyPreset("S3", "worker-cache", ("cache",), refill_from="E511"),
         PolicyPreset("S4", "static", ("static",), pages_per_cpu=32),
         PolicyPreset("S5", "mempool", needs='source "mempool"'),
         PolicyPreset("S6", "grown-pool", needs='source "grown"'),
-        PolicyPreset("S7", "rescue-and-growth", needs='source "rescue"'),
-        PolicyPreset("S8", "nowait", ("cache", "nowait")),
-        PolicyPreset("S9", "atomic", ("cache", "atomic")),
+        PolicyPreset("S7", "rescue+grown", needs='source "rescue"'),
+        PolicyPreset("S8", "gfp-nowait", ("cache", "nowait")),
+        PolicyPreset("S9", "gfp-atomic", ("cache", "atomic")),
         PolicyPreset("S10", "preemptible-gate", needs='source "preemptible"'),
         PolicyPreset("S11", "no-locks-flag", needs='source "no-locks"'),
-        PolicyPreset("S12", "no-locks-after-pcp", needs='source "no-locks-late"'),
+        PolicyPreset("S12", "flag-after-pcp", needs='source "no-locks-late"'),
         PolicyPreset("S13", "gfp-zero", needs='source "gfp-zero"'),
         PolicyPreset("S14", "freelist-copy", needs='source "freelist-copy"'),
-        PolicyPreset("S15", "shared-pool", needs='source "shared-pool"'),
-        PolicyPreset("S16", "pcp-monopoly", needs="an abuser process"),
+        PolicyPreset("S15", "shared-reserve", needs='source "shared-reserve"'),
+        PolicyPreset("S16", "pcp-hog", needs="an abuser process"),
         PolicyPreset("S17", "softirq-refill", needs='refill trigger "low-stock"'),
-        PolicyPreset("S18", "throttle", needs='source "throttle"'),
+        PolicyPreset("S18", "throttle-flooder", needs='source "throttle"'),
         PolicyPreset("S19", "list-only", (), direct=False),
         PolicyPreset("S20", "sync-only", (), direct=False),
-        PolicyPreset("S21", "nolock", needs='source "nolock"'),
+        PolicyPreset("S21", "trylock", needs='source "trylock"'),
         PolicyPreset("S22", "sheaves", needs='source "sheaf"'),
     )
 }
 
 
 def find_policy(name: str) -> PolicyPreset | None:
-    """The preset of this number (S3) or speaking name (refill-worker), or None."""
+    """The preset of this number (S3) or speaking name (worker-cache), or None."""
     return POLICIES.get(name) or next((row for row in POLICIES.values() if row.title == name), None)
+
+
+def known_policies() -> list[str]:
+    """Every number and every speaking name."""
+    return [*POLICIES, *(row.title for row in POLICIES.values() if row.name != "epoch")]
 
 
 def needed_by(source: str) -> PolicyPreset | None:

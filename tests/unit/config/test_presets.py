@@ -123,7 +123,7 @@ def test_a_worker_strategy_takes_the_epochs_refill_or_else_a_kernels():
 
 
 def test_a_strategy_may_be_called_by_its_name():
-    assert resolved_of(policy__preset="refill-worker").policy == resolved_of(policy__preset="S3").policy
+    assert resolved_of(policy__preset="worker-cache").policy == resolved_of(policy__preset="S3").policy
 
 
 def test_list_only_and_sync_only_have_no_source_at_all():
