@@ -102,6 +102,7 @@ def add_compare(commands) -> None:
                          help=f"comparison file (default: results/compare-TIME/comparison{RESULT_SUFFIX}); the runs' "
                               "files go into a folder beside it")
     compare.add_argument("--degrade", action="store_true", help="as for emu run")
+    compare.add_argument("--force", action="store_true", help="as for emu run")
     compare.add_argument("-q", "--quiet", action="store_true", help="no progress; the table only")
     compare.set_defaults(run=command_compare)
 
@@ -187,7 +188,8 @@ def compare_command(options: argparse.Namespace) -> list[str]:
         command += ["--vary", text]
     for text in options.overrides:
         command += ["--set", text]
-    return command + ["--repeats", str(options.repeats)] + (["--degrade"] if options.degrade else [])
+    command += ["--repeats", str(options.repeats)]
+    return command + [f"--{flag}" for flag in ("degrade", "force") if getattr(options, flag)]
 
 
 def invoked_as(command: str = "run") -> list[str]:

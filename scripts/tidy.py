@@ -41,6 +41,7 @@ LAYERS = (
     ("launch",),
     ("explore", "claims", "sweep"),
     ("report",),
+    ("compare",),
     ("cli",),
 )
 RANK = {room: rank for rank, group in enumerate(LAYERS) for room in group}

@@ -31,7 +31,8 @@ def verdict(view, width):
     return wrap(f"{word}: {text}", width, rest=" " * (len(word) + 2))
 
 
-def _made(created):
+def made_at(created):
+    """A time since 1970 as a date."""
     try:
         return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(created))
     except (OverflowError, OSError, ValueError):
@@ -70,7 +71,7 @@ def what_ran(view, width):
     lines += labelled("ran", "; ".join(ran), width)
     lines += labelled("rules", "; ".join(rules), width)
     lines += labelled("clock", clock, width)
-    lines += labelled("made", f"emu {view['emu_version']}, {_made(view['created_unix'])}", width)
+    lines += labelled("made", f"emu {view['emu_version']}, {made_at(view['created_unix'])}", width)
     for mark in view["marks"]:
         lines += labelled("mark", mark, width)
     for mark in view["degraded"]:

@@ -46,9 +46,14 @@ def check_record(record, name="record"):
 def pack_result(record, name="record"):
     """The bytes of a result file. ResultError when the record does not fit the schema or is too large."""
     check_record(record, name)
-    if record["format"] != FORMAT or record["version"] != VERSION:
+    return pack(record, name, FORMAT, VERSION)
+
+
+def pack(record, name, format_, version):
+    """The bytes of a file of `format_`: its record, already checked, in the envelope."""
+    if record["format"] != format_ or record["version"] != version:
         raise ResultError(f"{name}: format = {record['format']!r}, version = {record['version']}: "
-                          f"must be {FORMAT!r}, {VERSION}: a program writes its own version only")
+                          f"must be {format_!r}, {version}: a program writes its own version only")
     try:
         body = msgpack.packb(record, use_bin_type=True, unicode_errors="surrogateescape")
     except (TypeError, ValueError, OverflowError) as error:
@@ -57,7 +62,7 @@ def pack_result(record, name="record"):
         raise ResultError(f"{name}: {len(body)} bytes: must be below {MAX_FILE_BYTES}; "
                           "lower trace.events_per_process or run for a shorter time")
     _decode_as_written(body, name)
-    return msgpack.packb([FORMAT, VERSION, hashlib.sha256(body).digest(), body], use_bin_type=True)
+    return msgpack.packb([format_, version, hashlib.sha256(body).digest(), body], use_bin_type=True)
 
 
 def _decode_as_written(body, name):
@@ -107,17 +112,24 @@ def _migrate(record, version, name):
     return record
 
 
-_MAGIC = b"\x94" + msgpack.packb(FORMAT)
+def _magic(format_):
+    return b"\x94" + msgpack.packb(format_)
 
 
-def unpack_result(data, name="record"):
-    """The record in the bytes of a result file, of the present version. ResultError for everything else."""
+def is_format(data, format_):
+    """True if bytes begin as a file of this format."""
+    return data.startswith(_magic(format_))
+
+
+def unpack(data, name, format_):
+    """(record, version) in the bytes of a file of `format_`: whole and as written, its shape not yet checked."""
+    magic = _magic(format_)
     if not data:
         raise ResultError(f"{name}: empty: not a result file; {_AGAIN}")
-    if data[:len(_MAGIC)] != _MAGIC:
-        if _MAGIC.startswith(data):
+    if not is_format(data, format_):
+        if magic.startswith(data):
             raise ResultError(f"{name}: {len(data)} bytes: truncated; {_AGAIN}")
-        raise ResultError(f"{name}: does not begin as format {FORMAT!r}: not a result file of emu; "
+        raise ResultError(f"{name}: does not begin as format {format_!r}: not a result file of emu; "
                           "give a file that 'emu run' wrote")
     outer = _decode(data, name, "file")
     version = _version(outer[1], name)
@@ -125,8 +137,14 @@ def unpack_result(data, name="record"):
     if type(body) is not bytes or hashlib.sha256(body).digest() != digest:
         raise ResultError(f"{name}: the digest does not fit the content: damaged; {_AGAIN}")
     record = _decode(body, name, "record")
-    if type(record) is not dict or record.get("format") != FORMAT or record.get("version") != version:
+    if type(record) is not dict or record.get("format") != format_ or record.get("version") != version:
         raise ResultError(f"{name}: format or version inside differ from those in front: damaged; {_AGAIN}")
+    return record, version
+
+
+def unpack_result(data, name="record"):
+    """The record in the bytes of a result file, of the present version. ResultError for everything else."""
+    record, version = unpack(data, name, FORMAT)
     record = _migrate(record, version, name)
     check_record(record, name)
     return record
@@ -143,8 +161,12 @@ def write_result(record, path):
     ResultError when the record does not fit or the file cannot be written; an older file at `path` is then
     untouched and no temporary one stays. Safe beside other writers: the last rename wins, whole.
     """
+    return write_bytes(pack_result(record, str(path)), path)
+
+
+def write_bytes(data, path):
+    """Let `data` appear at `path` whole, by rename, synced. Returns the path; ResultError as write_result()."""
     path = Path(path)
-    data = pack_result(record, str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,20 +196,24 @@ def _sync_folder(folder):
             os.close(descriptor)
 
 
-def read_result(path):
-    """The record in the file at `path`, checked and of the present version.
-
-    ResultError (file, what, rule, way out) when it is missing, unreadable, not ours, newer, truncated or damaged.
-    """
+def read_bytes(path):
+    """What the file at `path` holds. ResultError when it is missing, unreadable or too large for a result."""
     path = Path(path)
     try:
         if path.is_file() and path.stat().st_size > MAX_FILE_BYTES + 1024:
             raise ResultError(f"{path}: {path.stat().st_size} bytes: must be at most {MAX_FILE_BYTES}; "
                               "not a result file of emu")
         with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1024)
+            return file.read(MAX_FILE_BYTES + 1024)
     except OSError as error:
         raise _os_error(path, "read", error) from None
     except ValueError as error:  # a NUL in the path
         raise ResultError(f"{path!s}: cannot be read: {error}; check the path") from None
-    return unpack_result(data, str(path))
+
+
+def read_result(path):
+    """The record in the file at `path`, checked and of the present version.
+
+    ResultError (file, what, rule, way out) when it is missing, unreadable, not ours, newer, truncated or damaged.
+    """
+    return unpack_result(read_bytes(path), str(path))

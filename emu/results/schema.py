@@ -92,6 +92,11 @@ SCHEMA = {
     "footprint": {"peak_all": int, "pages_ns_all": int},
     "ledger": LEDGER,
     "invariants": [{"name": str, "ok": bool, "detail": str}],
+    "lockdep": {
+        "enabled": bool, "on_violation": str, "preempt_count": bool,
+        "splats": [{"kind": str, "time_ns": int, "process": str, "cpu": int, "context": str, "wanted": str,
+                    "wanted_type": str, "held": [{"name": str, "type": str}]}],
+    },
     "locks": [{"name": str, "acquired": int, "contended": int, "wait_ns": int, "hold_ns": int,
                "hold_max_ns": int, "holder_descheduled": int}],
     "stalls": [{"process": str, "kind": str, "start_ns": int, "length_ns": int, "detail": str}],
@@ -191,10 +196,14 @@ def _cross(record):
             yield f"counters.per_process.{name} has {len(values)} values: must be {wanted}, one for each name"
 
 
+def misfits(record, schema):
+    """Where `record` departs from `schema`, in words; an empty list when it fits. Never raises."""
+    found = list(islice(_walk(record, schema, ""), MAX_PROBLEMS))
+    missing = [path for path, _, rule in found if rule is None]
+    texts = ["missing keys: " + ", ".join(missing)] if missing else []
+    return texts + [f"{path or 'record'} = {_shown(value)}: {rule}" for path, value, rule in found if rule]
+
+
 def problems(record):
     """What is wrong with `record`, in words; an empty list when it fits SCHEMA. Never raises."""
-    misfits = list(islice(_walk(record, SCHEMA, ""), MAX_PROBLEMS))
-    missing = [path for path, _, rule in misfits if rule is None]
-    texts = ["missing keys: " + ", ".join(missing)] if missing else []
-    texts += [f"{path or 'record'} = {_shown(value)}: {rule}" for path, value, rule in misfits if rule]
-    return texts or list(islice(_cross(record), MAX_PROBLEMS))
+    return misfits(record, SCHEMA) or list(islice(_cross(record), MAX_PROBLEMS))

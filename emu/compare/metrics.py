@@ -1,0 +1,200 @@
+"""The figures by which runs are compared: from a run's record to one number each.
+
+Holds   METRICS, metrics_of(): every figure of a record by name.
+Rule    a figure is None where the run had nothing to measure, and is left out of the statistics; a counter that the
+        record does not have counts as None, not as zero. Times in ns, memory in pages: the table chooses the scale.
+        `better` tells a reader which way is good; nothing is decided by it.
+Limits  one number per run and figure; distributions stay in the run's own file.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from emu.report import View
+
+
+class Metric(NamedTuple):
+    """One figure. group: heads a block of the table. unit: ns, count, share, pages, page_s, ratio, per_s, records."""
+
+    name: str
+    label: str
+    unit: str
+    group: str
+    of: Callable[[View], float | None]
+
+
+def _counter(*names):
+    """Sum of counters, None when the record knows none of them."""
+    def of(view):
+        known = [name for name in names if name in view["counters"]["names"]]
+        return float(sum(view.counter(name) for name in known)) if known else None
+
+    return of
+
+
+def _per_call(*names):
+    def of(view):
+        total = _counter(*names)(view)
+        return total / view.calls if total is not None and view.calls else None
+
+    return of
+
+
+def _percentile(histogram, percent):
+    def of(view):
+        value = view.histogram(histogram).shown(percent)
+        return None if value is None else float(value)
+
+    return of
+
+
+def _maximum(histogram):
+    def of(view):
+        buckets = view.histogram(histogram)
+        return float(buckets.max) if buckets.total else None
+
+    return of
+
+
+def _mean(histogram):
+    def of(view):
+        mean = view.histogram(histogram).mean
+        return None if mean is None else float(mean)
+
+    return of
+
+
+def _part(*path):
+    """A number at this place of the record, or None."""
+    def of(view):
+        value = view.record
+        for key in path:
+            value = value.get(key) if isinstance(value, dict) else None
+        return float(value) if type(value) in (int, float) else None
+
+    return of
+
+
+def _per_second(number):
+    def of(view):
+        value = number(view)
+        return value * 1e9 / view.elapsed_ns if value is not None and view.elapsed_ns else None
+
+    return of
+
+
+def _cpus(*keys):
+    return lambda view: float(sum(view.over_cpus(key) for key in keys))
+
+
+def _page_seconds(*keys):
+    return lambda view: sum(view.over_cpus(key) for key in keys) / 1e9
+
+
+def _mean_pages(view):
+    return view["footprint"]["pages_ns_all"] / view.elapsed_ns if view.elapsed_ns else None
+
+
+def _free_against_min(view):
+    """Least free pages over MIN, of the zone that came closest."""
+    zones = [view["zone"], *(view.get("zones") or [])]
+    found = [zone["nr_free_min"] / zone["min"] for zone in zones if zone.get("min") and "nr_free_min" in zone]
+    return min(found, default=None)
+
+
+def _rule_of_thumb(view):
+    """Peak of pages in flight over rate x (drain + grace period + work) / records, for the CPUs that worked.
+
+    KF 9. All as this run reached it; the delays are the drain's, the mean grace period's, the mean batch's.
+    """
+    records, drain = view.resolved("kvfree.bnode_records"), view.resolved("kvfree.drain_ns")
+    gp, work = view.histogram("gp_ns").mean, view.histogram("batch_work_ns").mean
+    if not (records and drain and gp and work and view.calls and view.elapsed_ns):
+        return None
+    expected = view.calls / view.elapsed_ns * (drain + gp + work) / records
+    return view["footprint"]["peak_all"] / expected if expected else None
+
+
+METRICS = (
+    Metric("calls_per_s", "calls", "per_s", "load", _per_second(_cpus("calls"))),
+    Metric("kvfree_p50", "kvfree_rcu() p50", "ns", "callers", _percentile("kvfree_call_ns", 50)),
+    Metric("kvfree_p999", "kvfree_rcu() p99.9", "ns", "callers", _percentile("kvfree_call_ns", 99.9)),
+    Metric("sync_wait", "producers blocked", "ns", "callers", lambda v: float(v.histogram("sync_wait_ns").sum)),
+    Metric("fallback_share", "fallback objects", "share", "fallback", _per_call("kvfree_fallback_list",
+                                                                               "kvfree_fallback_sync")),
+    Metric("fallback_objects", "fallback objects", "count", "fallback", _counter("kvfree_fallback_list",
+                                                                                "kvfree_fallback_sync")),
+    Metric("windows", "windows without pages", "count", "fallback", _cpus("windows")),
+    Metric("window_ns", "time without pages", "ns", "fallback", _cpus("window_ns")),
+    Metric("refill_p50", "refill p50", "ns", "refill", _percentile("refill_total_ns", 50)),
+    Metric("refill_p99", "refill p99", "ns", "refill", _percentile("refill_total_ns", 99)),
+    Metric("refill_max", "refill max", "ns", "refill", _maximum("refill_total_ns")),
+    Metric("idle_page_s", "idle page-seconds", "page_s", "memory", _page_seconds("cache_idle_ns", "static_idle_ns")),
+    Metric("peak_pages", "pages held, peak", "pages", "memory", _part("footprint", "peak_all")),
+    Metric("mean_pages", "pages held, mean", "pages", "memory", _mean_pages),
+    Metric("age_p99", "object age at free p99", "ns", "memory", _percentile("object_age_ns", 99)),
+    Metric("free_min", "least free / MIN", "ratio", "pressure", _free_against_min),
+    Metric("pgalloc_fail", "failed allocations", "count", "pressure", _counter("pgalloc_fail")),
+    Metric("kswapd_wakes", "kswapd wake-ups", "count", "pressure", _counter("kswapd_wakeup", "pageoutrun")),
+    Metric("pgsteal_kswapd", "pages kswapd reclaimed", "pages", "pressure", _counter("pgsteal_kswapd")),
+    Metric("allocstall", "direct reclaims", "count", "pressure", _counter("allocstall_normal", "allocstall_dma",
+                                                                         "allocstall_dma32", "allocstall")),
+    Metric("pgsteal_direct", "pages reclaimed directly", "pages", "pressure", _counter("pgsteal_direct")),
+    Metric("oom_kill", "OOM kills", "count", "pressure", _counter("oom_kill")),
+    Metric("monitor_kill", "monitor kills", "count", "pressure", _counter("monitor_kill", "lmkd_kill", "oomd_kill")),
+    Metric("oom_object", "objects given up", "count", "pressure", _counter("oom_object")),
+    Metric("victim_p99", "victim p99", "ns", "victim", _percentile("victim_alloc_ns", 99)),
+    Metric("victim_miss", "victim PCP misses", "share", "victim", lambda view: _victim_miss(view)),
+    Metric("wait_ctx", "invalid wait contexts", "count", "hazards", _counter("wait_ctx_violation")),
+    Metric("sleep_in_atomic", "sleeping in atomic", "count", "hazards", _counter("sleep_in_atomic")),
+    Metric("self_deadlock", "self-deadlocks", "count", "hazards", _counter("self_deadlock")),
+    Metric("gp_ended", "grace periods", "count", "RCU", _part("gp", "ended")),
+    Metric("gp_p50", "grace period p50", "ns", "RCU", _percentile("gp_ns", 50)),
+    Metric("bnode_fill", "records per bnode, mean", "records", "RCU", _mean("bnode_fill_records")),
+    Metric("rcuscale_ns", "rcuscale total", "ns", "rcuscale", _part("rcuscale", "total_ns")),
+    Metric("rcuscale_batches", "rcuscale batches", "count", "rcuscale", _part("rcuscale", "batches")),
+    Metric("rcuscale_mb", "rcuscale footprint MB", "ratio", "rcuscale", _part("rcuscale", "footprint_mb")),
+    Metric("peak_over_rule", "peak over rule of thumb", "ratio", "RCU", _rule_of_thumb),
+)
+QUIET = ("peak_over_rule",)  # for published figures; no row of a plain comparison
+
+
+def _victim_miss(view):
+    """Share of the victim's allocations that its per-CPU list could not serve."""
+    hits, misses = _counter("victim_pcp_hit")(view), _counter("victim_pcp_miss")(view)
+    if misses is None:
+        return None
+    asked = _counter("victim_alloc")(view) if hits is None else hits + misses
+    return misses / asked if asked else None
+
+
+# Counters that end in _hit and are no place where a page came from.
+_NOT_SOURCES = ("victim_pcp_hit",)
+
+
+def source_metrics(view):
+    """Hit share of each source: its hits over all pages that bnodes were made of, and all misses."""
+    hits = {name: view.counter(name) for name in view["counters"]["names"]
+            if name.endswith("_hit") and name not in _NOT_SOURCES}
+    asked = sum(hits.values()) + view.counter("kvfree_page_miss")
+    return {f"hit.{name.removesuffix('_hit')}": number / asked for name, number in hits.items()} if asked else {}
+
+
+def metrics_of(record):
+    """Every figure of a run: name -> number or None."""
+    view = View(record)
+    return {metric.name: metric.of(view) for metric in METRICS} | source_metrics(view)
+
+
+def describe(names):
+    """Name, label, unit and group of these figures, in the table's order: sources after the callers' figures."""
+    sources = sorted(name for name in names if name.startswith("hit."))
+    rows = []
+    for metric in METRICS:
+        if metric.name == "fallback_share":
+            rows += [(name, "hits " + name.removeprefix("hit.").replace("_", " "), "share", "sources")
+                     for name in sources]
+        if metric.name in names:
+            rows.append((metric.name, metric.label, metric.unit, metric.group))
+    keys = ("name", "label", "unit", "group")
+    return [dict(zip(keys, row, strict=True)) for row in rows]
