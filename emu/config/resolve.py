@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from emu.config import formulas as kernel
 from emu.config.load import Scenario
+from emu.config.memory import resolve_memory
+from emu.config.lockdep_keys import preempt_count
 from emu.config.names import check_names
 from emu.config.presets import EPOCHS, REFILL_KEYS, SOURCES, find_policy
 from emu.config.problems import raise_problems
@@ -18,7 +20,6 @@ from emu.config.resolved import (
     Resolved,
     ResolvedBurst,
     ResolvedKvfree,
-    ResolvedMemory,
     ResolvedPolicy,
     ResolvedPool,
     ResolvedRcu,
@@ -42,7 +43,7 @@ def resolve(scenario: Scenario) -> Resolved:
     raise_problems(check_names(scenario.keys), scenario.name_of)
     pick = _Layers(scenario)
     run = _run(pick)
-    memory = _memory(pick)
+    memory = resolve_memory(pick)
     sources, one_arg = _sources(pick)
     kvfree = _kvfree(pick, run, uses_cache="cache" in sources + one_arg)
     policy = _policy(pick, run, sources, one_arg, kvfree.min_cached_objs)
@@ -50,6 +51,7 @@ def resolve(scenario: Scenario) -> Resolved:
         question=pick("question"), run=run, cpus=scenario.keys.cpus, processes=scenario.keys.processes, memory=memory,
         slab=_slab(pick), rcu=_rcu(pick, run), kvfree=kvfree, policy=policy,
         workload=_workload(pick, scenario), readers=_readers(pick), trace=scenario.keys.trace,
+        lockdep=scenario.keys.lockdep,
         users=resolve_users(scenario.keys.users), hogs=scenario.keys.hogs, hotplug=scenario.keys.hotplug,
         cgroup=scenario.keys.cgroup, series=resolve_series(scenario.keys.series, run.duration_ms),
         provenance={}, notes=(),
@@ -136,34 +138,10 @@ def _run(pick):
     own = pick.section("run")
     return ResolvedRun(
         **own,
+        preempt_count=pick("run.preempt_count", preempt_count(own["preemption"])),
         duration_ns=own["duration_ms"] * kernel.NSEC_PER_MSEC,
         jiffy_ns=kernel.NSEC_PER_SEC // own["hz"],
         kernel=pick.epoch.kernel,
-    )
-
-
-def _memory(pick):
-    own = pick.section("memory")
-    managed, ncpu = own["managed_pages"], pick("cpus.count")
-    free_kbytes = pick("memory.min_free_kbytes", kernel.min_free_kbytes(managed))
-    marks = kernel.watermarks(managed, free_kbytes, own["watermark_scale_factor"])
-    rule = pick("memory.pcp_rule")
-    unraised = pick("memory.pcp_batch", kernel.zone_batch(managed))
-    batch = max(unraised, 1)
-    if rule == "v5.9":
-        high = pick("memory.pcp_high", kernel.pcp_high_fixed(unraised))
-        high_min = high_max = high
-    else:
-        high_min, high_max = kernel.pcp_high_range(managed, marks.low, batch, ncpu)
-        high = pick("memory.pcp_high", high_min)
-    pageblocks = -(-managed // kernel.PAGEBLOCK_PAGES)
-    return ResolvedMemory(
-        **own,
-        min_free_kbytes=free_kbytes, pcp_rule=rule, pcp_batch=batch,
-        pcp_high=high, pcp_high_min=high_min, pcp_high_max=high_max,
-        wmark_min=marks.min, wmark_low=marks.low, wmark_high=marks.high,
-        pageblock_pages=kernel.PAGEBLOCK_PAGES, pageblocks=pageblocks,
-        unmovable_pageblocks=round(pageblocks * own["unmovable_share"]),
     )
 
 

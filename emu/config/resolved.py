@@ -10,6 +10,7 @@ After   configs/default.toml, where each key and its kernel twin is explained.
 
 import msgspec
 
+from emu.config.lockdep_keys import Lockdep
 from emu.config.schema import Contexts, Cpus, Processes, Section, Trace
 from emu.config.users_keys import Cgroup, Hog, Hotplug, ResolvedSeries, ResolvedUser
 
@@ -20,6 +21,7 @@ class ResolvedRun(Section, frozen=True):
     hz: int
     epoch: str
     preemption: str
+    preempt_count: bool
     verify: bool
     clock: str
     dma_latency_guard: bool
@@ -30,12 +32,44 @@ class ResolvedRun(Section, frozen=True):
     kernel: str
 
 
+class ResolvedZone(Section, frozen=True):
+    """A zone by the kernel's formulas, in pages. lowmem_reserve: by the highest zone that a request may use."""
+
+    node: int
+    name: str
+    managed_pages: int
+    wmark_min: int
+    wmark_low: int
+    wmark_high: int
+    lowmem_reserve: tuple[int, ...]
+    boost_max: int
+    highatomic_max: int
+    batch: int
+    pcp_high: int
+    high_min: int
+    high_max: int
+    pageblocks: int
+    unmovable_pageblocks: int
+
+
 class ResolvedMemory(Section, frozen=True):
-    """Marks in pages. With rule v5.9 pcp_high is fixed: min = high = max; with v6.7 it starts at min."""
+    """Marks in pages. managed_pages and pageblocks: of all zones; marks and PCP: of the first, node 0's NORMAL.
+
+    With rules v5.9 and v6.1 pcp_high is fixed: min = high = max; with v6.7 it starts at min.
+    """
 
     managed_pages: int
+    zones: tuple[ResolvedZone, ...]
+    scale: float
+    nodes: int
     min_free_kbytes: int
     watermark_scale_factor: int
+    watermark_boost_factor: int
+    lowmem_reserve_ratio: tuple[int, ...]
+    thp: bool
+    reserve_rule: str
+    drain_rule: str
+    percpu_pagelist_high_fraction: int
     pcp_rule: str
     pcp_batch: int
     pcp_high: int
@@ -210,6 +244,7 @@ class Resolved(Section, frozen=True):
     workload: ResolvedWorkload
     readers: ResolvedReaders
     trace: Trace
+    lockdep: Lockdep
     users: tuple[ResolvedUser, ...]
     hogs: tuple[Hog, ...]
     hotplug: Hotplug

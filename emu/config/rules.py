@@ -9,6 +9,7 @@ Limits  types and ranges are check.py's, names are names.py's. Nothing of the ho
 from pathlib import Path
 
 from emu.config.formulas import PAGE_BYTES, RCUSCALE_ONE_ARG_SHARE, rcuscale_object_bytes
+from emu.config.lockdep_keys import lockdep_remarks
 from emu.config.presets import EPOCHS, SOURCES
 from emu.config.problems import Problem
 from emu.config.schema import Processes
@@ -262,10 +263,9 @@ def _overload(resolved, scenario):
 
 
 def _simplified(resolved, scenario):
-    if resolved.run.epoch == "E61" and scenario.keys.memory.pcp_rule is None:
-        yield "E61: the PCP follows the rule of v5.9; v6.1 sizes it from the LOW mark"
+
     if resolved.run.epoch == "E59" and resolved.policy.preset == "epoch" and resolved.run.preemption == "rt":
         yield "E59 with rt: the kernel skips the allocator call, so source nowait is left out"
 
 
-REMARKS = (_unread_tables, _unread_keys, _overload, _simplified, users_remarks)
+REMARKS = (_unread_tables, _unread_keys, _overload, _simplified, lockdep_remarks, users_remarks)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from emu.config.lockdep_keys import Lockdep
 from emu.config.schema_base import (
     CPUS_MAX,
     DAY_MS,
@@ -40,6 +41,7 @@ class Run(Section, frozen=True):
     hz: Literal[100, 250, 300, 1000] = 250
     epoch: EpochName = "E612"
     preemption: Literal["none", "voluntary", "full", "rt"] = "full"
+    preempt_count: bool | None = None
     verify: bool = True
     clock: Literal["auto", "monotonic", "cycles"] = "auto"
     dma_latency_guard: bool = True
@@ -69,11 +71,28 @@ class Processes(Section, frozen=True):
     sampler: Process = Process()
 
 
+class Zone(Section, frozen=True):
+    """One element of memory.zones."""
+
+    node: Annotated[int, Meta(ge=0, le=7)]
+    name: Literal["DMA", "DMA32", "NORMAL"]
+    pages: Annotated[int, Meta(ge=64, le=2**28)]
+
+
 class Memory(Section, frozen=True):
-    managed_pages: Annotated[int, Meta(ge=1024, le=2**26)] = 65_536
+    managed_pages: Annotated[int, Meta(ge=1024, le=2**28)] = 65_536
+    zones: Annotated[tuple[Zone, ...], Meta(max_length=24)] = ()
+    scale: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
     min_free_kbytes: Annotated[int, Meta(ge=128, le=2**26, examples=[2048])] | None = None
     watermark_scale_factor: Annotated[int, Meta(ge=1, le=3000)] = 10
-    pcp_rule: Literal["v5.9", "v6.7"] | None = None
+    watermark_boost_factor: Annotated[int, Meta(ge=0, le=100_000, examples=[15_000])] | None = None
+    lowmem_reserve_ratio: Annotated[
+        tuple[Annotated[int, Meta(ge=0, le=2**20)], ...], Meta(min_length=3, max_length=3)] = (256, 256, 32)
+    thp: bool = False
+    reserve_rule: Literal["v5.9", "v6.3"] | None = None
+    drain_rule: Literal["work", "remote"] | None = None
+    percpu_pagelist_high_fraction: Annotated[int, Meta(ge=0, le=2**20)] = 0
+    pcp_rule: Literal["v5.9", "v6.1", "v6.7"] | None = None
     pcp_batch: Annotated[int, Meta(ge=1, le=2016, examples=[63])] | None = None
     pcp_high: Annotated[int, Meta(ge=0, le=2**23, examples=[378])] | None = None
     prefault: bool = True
@@ -143,6 +162,9 @@ class Contexts(Section, frozen=True):
     softirq: Percent = 0.0
     hardirq: Percent = 0.0
     raw_lock: Percent = 0.0
+    zone_lock: Percent = 0.0
+    in_allocator: Percent = 0.0
+    nmi: Percent = 0.0
 
 
 class Burst(Section, frozen=True):
@@ -210,6 +232,7 @@ class Keys(Section, frozen=True):
     workload: Workload = Workload()
     readers: Readers = Readers()
     trace: Trace = Trace()
+    lockdep: Lockdep = Lockdep()
     users: Annotated[tuple[User, ...], Meta(max_length=64)] = ()
     hogs: Annotated[tuple[Hog, ...], Meta(max_length=64)] = ()
     hotplug: Hotplug = Hotplug()
@@ -260,6 +283,11 @@ def keys_of(struct_type, section):
         else:
             yield Key(section, field.encode_name, field.name, plain, field.default,
                       field.default if example is None else example)
+
+
+def plain_type(info) -> msgspec.inspect.Type:
+    """A field's type without its notes."""
+    return _plain(info)[0]
 
 
 def _plain(info):

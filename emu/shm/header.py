@@ -36,9 +36,11 @@ HEADER = struct(
 MAP = struct(
     "map",
     line("boot()", "procs", "cpus", "rcu", "rcu_nodes", "zones", "pcp", "mem_map", "pageblocks", "caches",
-         "slab_cpus", "krc", "cfg_kvfree", "policy", "stock", "static", "rings", "ring_slots", "workload", "slots",
-         "schedule", "scratch", "counters", "histograms", "trace"),
-    line("boot()", "first_pfn", "nr_pages", "nr_zones", "nr_caches", "nr_pcp_cpus", "page_base", "block_base"),
+         "slab_cpus", "krc", "cfg_kvfree", "policy", "stock", "static", "pools", "user_words", "rings", "ring_slots", "workload", "slots",
+         "schedule", "scratch", "counters", "histograms", "trace", "lockdep", "sheaves", "nodes", "cpu_nodes", "cfg_memory",
+         "drains"),
+    line("boot()", "first_pfn", "nr_pages", "nr_zones", "nr_caches", "nr_pcp_cpus", "page_base", "block_base",
+         "nr_nodes"),
 )
 MAP_BASE = HEADER.SIZE
 
@@ -48,6 +50,7 @@ PROC = struct(
     line("the process itself", "state", "t_ready", "sleeping", "noise_max", "noise_sum",
          "noise_span", "wake_at"),
     line("anyone, by read-modify-write", "bell"),
+    line("its place in a queue for a lock: the process itself, its neighbours in the queue", "mcs_next", "mcs_granted"),
     line("anyone, by read-modify-write; read on every allocation", "flags"),
 )
 # PROC.role
@@ -56,7 +59,7 @@ KSWAPD, APP, MONITOR = 5, 6, 7
 ROLE_NAMES = {MUTATOR: "mutator", PAGE_REFILL: "page_refill", COORDINATOR: "coordinator", RECLAIM: "reclaim",
               KSWAPD: "kswapd", APP: "app", MONITOR: "monitor"}
 # PROC.flags: who may eat reserves (KF 3.3). Set and cleared by fetch_add or fetch_or: two writers at a time.
-PF_MEMALLOC, PF_OOM_VICTIM = 1, 2
+PF_MEMALLOC, PF_OOM_VICTIM, PF_RT = 1, 2, 4  # PF_RT: of a real-time class, set by boot()
 # PROC.state
 UNBORN, PARKED, RUNNING, DRAINED, EXITED = 0, 1, 2, 3, 4
 
@@ -78,6 +81,7 @@ FAULTS = {
     14: ("list_broken", "free list of order {a} is broken at pfn {b}"),
     15: ("ring_overflow", "ring at word {a} overflowed its declared capacity {b}"),
     16: ("wrong_channel", "object {a} reached channel {b}"),
+    18: ("foreign_page", "source {c} returned page {a}, which it does not own (it is {b})"),
     17: ("write_after_free", "object {a} was written after its free: word {b} is {c}"),
 }
 FAULT_CODES = {name: code for code, (name, _) in FAULTS.items()}
@@ -86,6 +90,7 @@ F_EARLY_FREE, F_SELF_DEADLOCK, F_REFILL_TWICE, F_BATCHES = 5, 6, 7, 8
 F_GP_BACKWARDS, F_GP_EARLY, F_WATERMARK, F_RECORD_RANGE = 9, 10, 11, 12
 F_LOCK_STOLEN, F_LIST_BROKEN, F_RING_OVERFLOW, F_WRONG_CHANNEL = 13, 14, 15, 16
 F_WRITE_AFTER_FREE = 17
+F_FOREIGN_PAGE = 18
 
 
 @jit

@@ -38,7 +38,19 @@ HIST_UNITS = {
     "sync_wait_ns": "ns",  # one-argument fallback: time in synchronize_rcu()
     "reader_ns": "ns",  # read-side critical sections
     "zone_lock_hold_ns": "ns",
+    "drain_all_ns": "ns",  # drain_all_pages(), with the wait for other CPUs
+    "zone_lock_wait_ns": "ns",  # waiting for it, when it was held
+    "krc_lock_hold_ns": "ns",  # of the monitor's sections; calls are too short to be timed
+    "krc_lock_wait_ns": "ns",
+    "pcp_lock_wait_ns": "ns",
+    "list_lock_wait_ns": "ns",
+    "pool_lock_hold_ns": "ns",  # locks of sources: mempool, shared reserve, barn
+    "pool_lock_wait_ns": "ns",
     "noise_gap_ns": "ns",  # gaps that the host tears into a spinning process
+    "mempool_wait_ns": "ns",  # a caller asleep until an element of the mempool is freed
+    "throttle_ns": "ns",  # a flooding one-argument caller held back for a page or a grace period
+    "grow_ns": "ns",  # a pool found empty to the pool grown
+    "low_stock_ns": "ns",  # stock below its threshold to refilled by softirq or worker
     "pages_per_refill": "pages",  # pages one refill run brought
 }
 HIST_NAMES = tuple(HIST_UNITS)

@@ -28,9 +28,10 @@ from emu.trace import EV, trace_event
 
 CPU = struct(
     "cpu",
-    line("mutator", "preempt_count", "t_open"),
+    line("mutator", "preempt_count", "t_open", "section"),
     line("whoever asks for the CPU; the mutator clears it", "need_resched"),
-    line("boot()", "mutator", "refill", "reclaim", "core", "online"),
+    line("boot()", "mutator", "refill", "reclaim", "core", "online",
+         "counts"),
 )
 
 ASIDE_SLEEP_NS = 10_000_000
@@ -80,9 +81,30 @@ def preempt_schedule(seg, me, cpu):
 
 
 @jit
+def model_section(seg, cpu, inside):
+    """Say that one of the CPU's sections is that of a kernel without preemption (1), which no count knows of. Mutator.
+
+    Between preempt_disable() and preempt_enable() of that section.
+    """
+    seg[cpu_of(seg, cpu) + CPU.section] = inside
+
+
+@jit
+def atomic_depth(seg, cpu):
+    """How often the mutator has disabled preemption itself: what preempt_count() would be if it were kept."""
+    cpu_words = cpu_of(seg, cpu)
+    return load_relaxed(seg, cpu_words + CPU.preempt_count) - load_relaxed(seg, cpu_words + CPU.section)
+
+
+@jit
 def preemptible(seg, cpu):
-    """1 if this CPU is in no section now. Exact for the mutator, a hint for everybody else."""
-    return 1 if load_relaxed(seg, cpu_of(seg, cpu) + CPU.preempt_count) == 0 else 0
+    """The kernel's preemptible(): 1 if this CPU is in no atomic section; always 0 where preemption is not counted.
+
+    Exact for the mutator, a hint for everybody else.
+    """
+    if seg[cpu_of(seg, cpu) + CPU.counts] == 0:
+        return 0
+    return 1 if atomic_depth(seg, cpu) == 0 else 0
 
 
 @jit_apart

@@ -60,7 +60,7 @@ def test_an_epoch_has_the_kernels_value(dotted):
 def test_an_epoch_fills_exactly_what_has_neither_default_nor_formula(name):
     by_formula = {
         "memory.min_free_kbytes", "memory.pcp_batch", "memory.pcp_high", "rcu.jiffies_till_first_fqs",
-        "rcu.jiffies_till_next_fqs", "policy.refill.amount",
+        "rcu.jiffies_till_next_fqs", "policy.refill.amount", "run.preempt_count",
     }
     left_open = {key for key, row in all_keys().items() if row.default is None}
     assert set(EPOCHS[name].values) == left_open - by_formula

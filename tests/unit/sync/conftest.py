@@ -7,8 +7,8 @@ import pytest
 
 from emu.arch import private_words
 from emu.shm import HEADER, MAP, MAP_BASE, PROC, RUN, round_to_line
-from emu.stats import counters_words
-from emu.sync import CPU, LOCK, NOBODY
+from emu.stats import counters_words, histograms_words
+from emu.sync import CPU, LOCK, LOCKDEP, NOBODY, lockdep_words
 
 PROCS, CPUS = 4, 2
 
@@ -26,17 +26,21 @@ def machine():
         counters = cpus + CPUS * CPU.SIZE
         lock = round_to_line(counters + counters_words(PROCS))
         free = lock + 2 * LOCK.SIZE
-        seg = allocate(round_to_line(free + 64))
+        lockdep = round_to_line(free + 64)
+        histograms = round_to_line(lockdep + lockdep_words(PROCS))
+        seg = allocate(histograms + histograms_words(PROCS))
+        seg[MAP_BASE + MAP.lockdep], seg[lockdep + LOCKDEP.enabled] = lockdep, 1
         seg[MAP_BASE + MAP.procs], seg[MAP_BASE + MAP.cpus], seg[MAP_BASE + MAP.counters] = procs, cpus, counters
         seg[HEADER.nr_procs], seg[HEADER.nr_cpus], seg[HEADER.verify], seg[HEADER.run_state] = PROCS, CPUS, 1, RUN
         for me in range(PROCS):
             seg[procs + me * PROC.SIZE + PROC.core] = NOBODY
         for cpu in range(CPUS):
             words = cpus + cpu * CPU.SIZE
+            seg[words + CPU.counts] = 1
             seg[words + CPU.mutator] = seg[words + CPU.refill] = seg[words + CPU.reclaim] = NOBODY
         seg[cpus + CPU.mutator], seg[cpus + CPU.refill], seg[cpus + CPU.reclaim] = 0, 1, 2
         return SimpleNamespace(
-            seg=seg, lock=lock, lock2=lock + LOCK.SIZE, free=free,
+            seg=seg, lockdep=lockdep, histograms=histograms, lock=lock, lock2=lock + LOCK.SIZE, free=free,
             proc=lambda me: procs + me * PROC.SIZE, cpu=lambda cpu: cpus + cpu * CPU.SIZE,
         )
 

@@ -8,8 +8,10 @@ from emu.shm import HEADER, PROC, STOP
 from emu.stats import VM, counter
 from emu.sync import (
     CPU,
+    atomic_depth,
     bell_seen,
     cpu_enter,
+    model_section,
     preempt_disable,
     preempt_enable,
     preemptible,
@@ -37,6 +39,23 @@ def test_sections_nest_and_only_the_last_end_makes_preemptible(machine):
         assert preemptible(m.seg, 0) == 0
     preempt_enable(m.seg, MUTATOR, 0)
     assert preemptible(m.seg, 0) == 1
+
+
+def test_without_counting_nobody_is_ever_preemptible(machine):
+    m = machine()
+    m.seg[m.cpu(0) + CPU.counts] = 0
+    assert preemptible(m.seg, 0) == 0
+    preempt_disable(m.seg, 0)
+    assert (preemptible(m.seg, 0), atomic_depth(m.seg, 0)) == (0, 1)
+
+
+def test_the_section_of_a_kernel_without_preemption_is_no_atomic_one(machine):
+    m = machine()
+    preempt_disable(m.seg, 0)
+    model_section(m.seg, 0, 1)
+    assert (preemptible(m.seg, 0), atomic_depth(m.seg, 0)) == (1, 0)
+    preempt_disable(m.seg, 0)
+    assert (preemptible(m.seg, 0), atomic_depth(m.seg, 0)) == (0, 1)
 
 
 def test_sections_of_one_cpu_are_nothing_to_another(machine):

@@ -5,13 +5,26 @@ import time
 import pytest
 
 from emu.arch import JIT, NO_DEADLINE, jit, load_relaxed
-from emu.shm import ABORT, F_LOCK_STOLEN, F_SELF_DEADLOCK, HEADER, RUN, raise_fault, read_fault
+from emu.shm import (
+    ABORT,
+    F_LOCK_STOLEN,
+    F_SELF_DEADLOCK,
+    HEADER,
+    MAP,
+    MAP_BASE,
+    RUN,
+    raise_fault,
+    read_fault,
+)
+from emu.stats import HIST, hist_count
 from emu.sync import (
     EXIT_ABANDONED,
     LOCK,
     bell_seen,
     proc_ring,
     proc_sleep,
+    rt_spin_lock,
+    rt_spin_unlock,
     spin_lock,
     spin_lock_timed,
     spin_trylock,
@@ -19,6 +32,7 @@ from emu.sync import (
     spin_unlock_timed,
     spinlock,
 )
+from emu.sync.spinlock import QUEUED
 
 ROUNDS = 200_000
 
@@ -27,7 +41,7 @@ ROUNDS = 200_000
 def ready(shared_machine):
     """The shared machine, with everything compiled that the children call."""
     m = shared_machine
-    for step in (spin_lock, spin_unlock, spin_lock_timed, spin_unlock_timed):
+    for step in (spin_lock, spin_unlock, spin_lock_timed, spin_unlock_timed, rt_spin_lock, rt_spin_unlock):
         step(m.seg, 3, m.lock2)
     proc_sleep(m.seg, 3, -1, NO_DEADLINE)
     proc_ring(m.seg, 3)
@@ -206,6 +220,70 @@ def test_a_waiter_stays_when_a_fault_stops_the_run(ready, fork):
     spin_unlock(m.seg, 0, m.lock)
     assert child.wait() == 0
     assert m.seg[m.lock + LOCK.acquired] == 2
+
+
+# --- the queue, and locks that sleep ---------------------------------------------------------------------
+
+
+def take_and_note(m, me):
+    """Take the lock, write down who came when, release it."""
+    spin_lock(m.seg, me, m.lock)
+    m.seg[m.free] += 1
+    m.seg[m.free + m.seg[m.free]] = me
+    spin_unlock(m.seg, me, m.lock)
+
+
+def test_waiters_get_the_lock_in_the_order_in_which_they_came(ready, fork):
+    m = ready
+    spin_lock(m.seg, 0, m.lock)
+    children = []
+    for me in (2, 1, 3):
+        children.append(fork(lambda me=me: take_and_note(m, me)))
+        while m.seg[m.lock + LOCK.tail] != me + 1:
+            time.sleep(0.001)
+    spin_unlock(m.seg, 0, m.lock)
+    assert [child.wait() for child in children] == [0, 0, 0]
+    assert [m.seg[m.free + at] for at in (1, 2, 3)] == [2, 1, 3]
+    assert (m.seg[m.lock], m.seg[m.lock + LOCK.tail], m.seg[m.lock + LOCK.handover]) == (0, 0, 0)
+
+
+def test_a_lock_that_is_kept_for_the_queue_is_not_for_a_newcomer(machine):
+    m = machine()
+    m.seg[m.lock + LOCK.handover] = QUEUED  # as a waiter leaves it that has lined up
+    spin_lock(m.seg, 0, m.lock)
+    spin_unlock(m.seg, 0, m.lock)
+    assert m.seg[m.lock] == QUEUED
+    assert spin_trylock(m.seg, 1, m.lock) == 0
+    spin_lock(m.seg, 1, m.lock)  # lines up, is the first, takes it, and leaves an empty queue
+    spin_unlock(m.seg, 1, m.lock)
+    assert m.seg[m.lock] == 0
+    assert m.seg[m.lock + LOCK.contended] == 1
+
+
+def test_waiters_of_a_sleeping_lock_sleep_and_are_woken(ready, fork):
+    m = ready
+    m.seg[m.lock + LOCK.sleeps] = 1
+    rt_spin_lock(m.seg, 0, m.lock)
+    children = [fork(lambda me=me: take_and_release(m, me)) for me in (1, 2)]
+    while m.seg[m.lock + LOCK.contended] < 2 or m.seg[m.lock + LOCK.waiters] == 0:
+        time.sleep(0.001)
+    for child in children:
+        child.wait_until_asleep()
+    assert m.seg[m.lock + LOCK.tail] == 0  # nobody spins in a queue
+    rt_spin_unlock(m.seg, 0, m.lock)
+    assert [child.wait() for child in children] == [0, 0]
+    assert m.seg[m.lock + LOCK.acquired] == 3
+
+
+def test_waits_go_to_the_histogram_that_the_lock_names(ready, fork):
+    m = ready
+    m.seg[MAP_BASE + MAP.histograms] = m.histograms
+    m.seg[m.lock + LOCK.wait_hist] = HIST.zone_lock_wait_ns + 1
+    spin_lock(m.seg, 0, m.lock)
+    child = start_waiter(m, fork)
+    spin_unlock(m.seg, 0, m.lock)
+    assert child.wait() == 0
+    assert hist_count(m.seg, 1, HIST.zone_lock_wait_ns) == 1
 
 
 # --- many ------------------------------------------------------------------------------------------------
