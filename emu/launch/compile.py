@@ -2,7 +2,7 @@
 
 Rule    children inherit compiled code; none of them compiles. A cold start uses two processes that begin at the two
         ends of the list of functions compiled apart and meet; the launcher waits for both and loads what they left.
-        A signal never meets the compiler's callbacks: the launcher waits with signals open and loads with them held.
+        Signals never raise in a compiler's callback: the launcher loads with them held, and waits with them open.
 Limits  interpreted runs (EMU_JIT=0) have nothing to compile; the workers are then plain Python. Where the cache folder
         cannot be written, the launcher compiles once more itself, and a signal takes effect after that.
 """
@@ -11,14 +11,16 @@ import mmap
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
 from emu.arch import JIT, apart_functions, cache_root, private_words
 from emu.host import set_parent_death_signal
 from emu.shm import COORDINATOR, MUTATOR, PAGE_REFILL, RECLAIM
+
+Held = Callable[[], AbstractContextManager]
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WAIT_S = 0.02
@@ -52,26 +54,19 @@ def _entries(mains: dict[int, Callable]) -> list[Callable[[], None]]:
     return [each.compile for each in apart_functions()] + [partial(_compile, main) for main in mains.values()]
 
 
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Signals that end a run wait until the block is left: raised inside a compiler's callback, they would be lost."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def compile_all(say: Callable[[str], None], held: Held = nullcontext) -> dict[int, Callable]:
+    """Compile, or load, every worker's main. `say` is told what takes long. Call before any fork but the guard's.
 
-
-def compile_all(say: Callable[[str], None]) -> dict[int, Callable]:
-    """Compile, or load, every worker's main. `say` is told what takes long. Call before any fork but the guard's."""
+    held() makes a block in which no signal handler raises: what a compiler's callback raises is lost.
+    """
     mains = worker_mains()
     if not JIT:
         return mains
     stamp = _stamp()
     cold = not stamp.exists()
     if cold:
-        _compile_cold(_entries(mains), say)
-    with _signals_held():
+        _compile_cold(_entries(mains), say, held)
+    with held():
         for entry in _entries(mains):
             entry()
     if cold:
@@ -80,21 +75,23 @@ def compile_all(say: Callable[[str], None]) -> dict[int, Callable]:
     return mains
 
 
-def _compile_cold(entries: list[Callable[[], None]], say: Callable[[str], None]) -> None:
+def _compile_cold(entries: list[Callable[[], None]], say: Callable[[str], None], held: Held) -> None:
     """Fill the cache with two processes; say how far they are. A signal ends them and is raised here."""
     start = time.monotonic()
     say("compiling the emulator for this machine, first start only (about half a minute) ...")
     done = mmap.mmap(-1, 2 * len(entries))  # a byte per entry and process
-    compilers = [_fork_compiler(entries, range(len(entries)), done, 0),
-                 _fork_compiler(entries, range(len(entries) - 1, -1, -1), done, len(entries))]
+    count = len(entries)
+    with held():  # between a fork and the child's own handlers
+        compilers = [_fork_compiler(entries, range(count), done, 0),
+                     _fork_compiler(entries, range(count - 1, -1, -1), done, count)]
     said = start
     try:
         while compilers:
             compilers = [pid for pid in compilers if not os.waitpid(pid, os.WNOHANG)[0]]
             if time.monotonic() - said > SAY_S:
                 said = time.monotonic()
-                made = sum(done[i] | done[len(entries) + i] for i in range(len(entries)))
-                say(f"compiling: {made} of {len(entries)} functions after {said - start:.0f} s ...")
+                made = sum(done[i] | done[count + i] for i in range(count))
+                say(f"compiling: {made} of {count} functions after {said - start:.0f} s ...")
             time.sleep(WAIT_S)
     finally:  # a signal: half a minute of compiling is not waited for
         for pid in compilers:
@@ -110,20 +107,18 @@ def _fork_compiler(entries: list[Callable[[], None]], order: range, done: mmap.m
     An entry that the other process has made is left out; made entries are marked in `done` from byte `mine` on.
     """
     launcher, other = os.getpid(), len(entries) - mine
-    with _signals_held():  # between fork and the child's own handlers
-        pid = os.fork()
-        if pid:
-            return pid
-        status = 1
-        try:
-            for number in END_SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, END_SIGNALS)
-            set_parent_death_signal(signal.SIGKILL, launcher)
-            for i in order:
-                if not done[other + i]:
-                    entries[i]()
-                    done[mine + i] = 1
-            status = 0
-        finally:
-            os._exit(status)
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        for number in END_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        set_parent_death_signal(signal.SIGKILL, launcher)
+        for i in order:
+            if not done[other + i]:
+                entries[i]()
+                done[mine + i] = 1
+        status = 0
+    finally:
+        os._exit(status)

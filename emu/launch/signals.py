@@ -4,6 +4,8 @@ Holds   Signals, and what stands for a signal before the run began.
 """
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from emu.errors import EmuError
@@ -43,6 +45,20 @@ class Signals:
         self.number = self.number or number
         self.count += 1
         if not self.counted:
+            raise EarlySignal
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within the block a signal is counted; one that came is raised at its end.
+
+        Blocking signals would not do: libraries have threads of their own, which the kernel may choose to take them.
+        """
+        before, self.counted = self.counted, True
+        try:
+            yield
+        finally:
+            self.counted = before
+        if self.count and not self.counted:
             raise EarlySignal
 
     def check(self) -> None:

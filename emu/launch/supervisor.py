@@ -56,7 +56,7 @@ def run_scenario(resolved: Resolved, scenario: Scenario, options: Options) -> Ou
             demand = None
             if resolved.workload.kind == "replay":
                 demand = load_demand(resolved.workload.replay.trace_path, resolved.workload.replay.event)
-            mains = compile_all(options.say)
+            mains = compile_all(options.say, signals.held)
             plan = make_plan(resolved, demand)
             signals.counted = True
         except EarlySignal:

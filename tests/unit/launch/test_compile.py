@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from emu.launch import compile as compiling
+from emu.launch.signals import EarlySignal, Signals
 from emu.shm import COORDINATOR, MUTATOR, PAGE_REFILL, RECLAIM
 
 
@@ -128,20 +129,17 @@ def test_interrupted_compile_takes_its_helpers_along(cold, monkeypatch):
 def test_signal_while_loading_takes_effect_after_it(cold, monkeypatch):
     stamp, log = cold
     stamp.touch()
-    note, came = compiling.note, []
+    note = compiling.note
 
-    def note_and_interrupt(name):
+    def interrupt_and_note(name):
         os.kill(os.getpid(), signal.SIGTERM)
-        assert came == []
         note(name)
 
-    monkeypatch.setattr(compiling, "note", note_and_interrupt)
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: came.append(number))
-    try:
-        compiling.compile_all(lambda _text: None)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert came == [signal.SIGTERM]
+    monkeypatch.setattr(compiling, "note", interrupt_and_note)
+    with Signals() as signals:
+        with pytest.raises(EarlySignal):
+            compiling.compile_all(lambda _text: None, signals.held)
+        assert not signals.counted
     assert len(compiled(log)) == len(EVERYTHING)
 
 

@@ -141,7 +141,7 @@ def test_a_scheduling_point_lets_the_worker_in_and_the_section_goes_on():
 
 
 def test_waiting_for_the_next_burst_is_idle_for_rcu_and_ends_by_itself():
-    crew = Crew("policy.preset=S19", "workload.kind='burst'", "workload.burst.calls=3", "workload.burst.gap_ms=2")
+    crew = Crew("policy.preset=S19", "workload.kind='burst'", "workload.burst.calls=3", "workload.burst.gap_ms=50")
     crew.seg[HEADER.clock_mult] = 0  # it really sleeps
     mutator_prepare(crew.seg, 0, 0)
     mutator_begin(crew.seg, 0, 0)
@@ -152,7 +152,8 @@ def test_waiting_for_the_next_burst_is_idle_for_rcu_and_ends_by_itself():
     assert did == [WORKED, WAITED, WORKED, WAITED]
     assert crew.seg[eqs] == busy + 4  # in and out, twice
     assert crew.counter("kvfree_calls") == 6
-    assert crew.counter("rcu_eqs_enter") == crew.counter("proc_sleeps") == 2
+    assert crew.counter("rcu_eqs_enter") == 2
+    assert 1 <= crew.counter("proc_sleeps") <= 2  # a host that takes 50 ms for the rest leaves nothing to sleep
 
 
 def test_its_last_step_leaves_nothing_private_and_the_cpu_idle():
