@@ -45,6 +45,9 @@ def boot_krcs(seg: Words, plan: Plan) -> None:
     seg[words + KVFREE.work_bound] = int(kvfree.work_bound)
     seg[words + KVFREE.freed_to_worker] = int(kvfree.freed_page_to == "worker")
     seg[words + KVFREE.nr_batches] = kvfree.nr_batches
+    seg[words + KVFREE.batching] = int(kvfree.batching)
+    seg[words + KVFREE.work_delay_ns] = kvfree.work_delay_ns
+    seg[words + KVFREE.free_cost_ns] = plan.resolved.slab.free_cost_ns
     seg[words + KVFREE.nr_reclaims] = len(reclaims)
     header = header_words(kvfree.bnode_records, kvfree.polled_cookies)
     assert kvfree.bnode_records <= (MAX_RECORDS_LONG if header > 2 else MAX_RECORDS_SHORT)

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from emu.config import formulas as kernel
 from emu.config.load import Scenario
-from emu.config.memory import resolve_memory
 from emu.config.lockdep_keys import preempt_count
+from emu.config.memory import resolve_memory
 from emu.config.names import check_names
 from emu.config.presets import EPOCHS, REFILL_KEYS, SOURCES, find_policy
 from emu.config.problems import raise_problems
@@ -36,6 +36,7 @@ from emu.config.resolved import (
 from emu.config.rules import broken_rules, refill_has_sense, remarks
 from emu.config.schema import Contexts, all_keys
 from emu.config.users_keys import resolve_series, resolve_users
+from emu.config.vmscan_keys import resolve_apps, resolve_vmscan
 
 
 def resolve(scenario: Scenario) -> Resolved:
@@ -52,6 +53,7 @@ def resolve(scenario: Scenario) -> Resolved:
         slab=_slab(pick), rcu=_rcu(pick, run), kvfree=kvfree, policy=policy,
         workload=_workload(pick, scenario), readers=_readers(pick), trace=scenario.keys.trace,
         lockdep=scenario.keys.lockdep,
+        vmscan=resolve_vmscan(pick), apps=resolve_apps(scenario.keys.apps), monitor=scenario.keys.monitor,
         users=resolve_users(scenario.keys.users), hogs=scenario.keys.hogs, hotplug=scenario.keys.hotplug,
         cgroup=scenario.keys.cgroup, series=resolve_series(scenario.keys.series, run.duration_ms),
         provenance={}, notes=(),
@@ -185,21 +187,30 @@ def _sources(pick):
 
 
 def _kvfree(pick, run, uses_cache):
-    """A cache that no source takes from is not kept: freed bnodes would fill it for nothing."""
+    """A cache that no source takes from is not kept: freed bnodes would fill it for nothing.
+
+    Without batching the rules are call_rcu()'s: at once, on the CPU itself, each object waiting in a callback segment.
+    """
     own = pick.section("kvfree")
+    batching = own["batching"]
+    as_set = pick if batching else pick.computed
     records = pick("kvfree.bnode_records")
-    cached = pick("kvfree.min_cached_objs") if uses_cache else pick.forced("kvfree.min_cached_objs", 0)
-    drain_ms, flood = pick("kvfree.drain_ms"), pick("kvfree.flood_drain_jiffies")
+    kept = uses_cache and batching
+    cached = pick("kvfree.min_cached_objs") if kept else pick.forced("kvfree.min_cached_objs", 0)
+    drain_ms = as_set("kvfree.drain_ms", None if batching else 0)
+    flood = as_set("kvfree.flood_drain_jiffies", None if batching else 0)
     drain = kernel.ms_to_jiffies(drain_ms, run.hz)
     return ResolvedKvfree(
         **own,
         bnode_records=records, min_cached_objs=cached,
         boot_fill=pick("kvfree.boot_fill") if cached else pick.forced("kvfree.boot_fill", False),
         drain_ms=drain_ms, flood_drain_jiffies=flood,
-        polled_cookies=pick("kvfree.polled_cookies"), attach=pick("kvfree.attach"),
-        work_bound=pick("kvfree.work_bound"), freed_page_to=pick("kvfree.freed_page_to"),
+        polled_cookies=as_set("kvfree.polled_cookies", None if batching else False),
+        attach=as_set("kvfree.attach", None if batching else "whole-slot"),
+        work_bound=as_set("kvfree.work_bound", None if batching else True), freed_page_to=pick("kvfree.freed_page_to"),
         drain_jiffies=drain, drain_ns=drain * run.jiffy_ns,
         flood_objects=records if flood else 0, flood_drain_ns=flood * run.jiffy_ns,
+        work_delay_ns=own["work_delay_ms"] * kernel.NSEC_PER_MSEC,
     )
 
 

@@ -13,6 +13,7 @@ import msgspec
 from emu.config.lockdep_keys import Lockdep
 from emu.config.schema import Contexts, Cpus, Processes, Section, Trace
 from emu.config.users_keys import Cgroup, Hog, Hotplug, ResolvedSeries, ResolvedUser
+from emu.config.vmscan_keys import Monitor, ResolvedApps, ResolvedVmscan
 
 
 class ResolvedRun(Section, frozen=True):
@@ -92,6 +93,7 @@ class ResolvedSlab(Section, frozen=True):
     weights: tuple[float, ...]
     min_partial: int
     live_objects: int
+    free_cost_ns: int
 
 
 class ResolvedRcu(Section, frozen=True):
@@ -108,8 +110,14 @@ class ResolvedRcu(Section, frozen=True):
 
 
 class ResolvedKvfree(Section, frozen=True):
-    """flood_objects: queued objects of a CPU from which the flood delay applies; 0 = the epoch has no such rule."""
+    """flood_objects: queued objects of a CPU from which the flood delay applies; 0 = the epoch has no such rule.
 
+    Without batching (call_rcu() for each object) nothing is delayed, nothing polled, and no page is asked for.
+    """
+
+    batching: bool
+    work_delay_ms: int
+    work_delay_ns: int
     bnode_records: int
     min_cached_objs: int
     boot_fill: bool
@@ -246,6 +254,9 @@ class Resolved(Section, frozen=True):
     trace: Trace
     lockdep: Lockdep
     users: tuple[ResolvedUser, ...]
+    vmscan: ResolvedVmscan
+    apps: ResolvedApps
+    monitor: Monitor
     hogs: tuple[Hog, ...]
     hotplug: Hotplug
     cgroup: Cgroup

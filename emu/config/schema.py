@@ -27,6 +27,7 @@ from emu.config.schema_base import (
     Section,
 )
 from emu.config.users_keys import Cgroup, Hog, Hotplug, Series, User
+from emu.config.vmscan_keys import Apps, Monitor, Vmscan
 
 BATCHES_MAX = 8
 SIZES_MAX = 16
@@ -69,6 +70,9 @@ class Processes(Section, frozen=True):
     coordinator: Process = Process()
     reclaim: Process = Process()
     sampler: Process = Process()
+    kswapd: Process = Process()
+    app: Process = Process()
+    monitor: Process = Process()
 
 
 class Zone(Section, frozen=True):
@@ -104,6 +108,7 @@ class Slab(Section, frozen=True):
     weights: Annotated[tuple[Positive, ...], Meta(min_length=1, max_length=SIZES_MAX)] = (1.0,)
     min_partial: Annotated[int, Meta(ge=0, le=1024)] = 5
     live_objects: Annotated[int, Meta(ge=8, le=4096)] = 64
+    free_cost_ns: CostNs = 0
 
 
 class Rcu(Section, frozen=True):
@@ -123,6 +128,8 @@ class Kvfree(Section, frozen=True):
     attach: Literal["per-channel", "whole-slot"] | None = None
     work_bound: bool | None = None
     freed_page_to: Literal["owner", "worker"] | None = None
+    batching: bool = True
+    work_delay_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
 
 
 class Refill(Section, frozen=True):
@@ -238,6 +245,9 @@ class Keys(Section, frozen=True):
     hotplug: Hotplug = Hotplug()
     cgroup: Cgroup = Cgroup()
     series: Series = Series()
+    vmscan: Vmscan = Vmscan()
+    apps: Apps = Apps()
+    monitor: Monitor = Monitor()
 
 
 class Key(NamedTuple):

@@ -36,6 +36,18 @@ def bnode_init(seg, bnode, older, header):
 
 
 @jit
+def bnode_open(seg, bnode, now):
+    """The first record follows: note when. A bnode's page is on no list, so its links are free for it."""
+    seg[page_of(seg, pfn_of(bnode)) + PAGE.prev] = now
+
+
+@jit
+def bnode_opened_at(seg, bnode):
+    """When the bnode got its first record."""
+    return seg[page_of(seg, pfn_of(bnode)) + PAGE.prev]
+
+
+@jit
 def bnode_seal(seg, bnode, now):
     """No further record will come: note when."""
     seg[page_of(seg, pfn_of(bnode)) + PAGE.stamp] = now

@@ -11,7 +11,7 @@ After   Linux kernel/rcu/tree.c (v5.11, v6.1, v6.12) and mm/slab_common.c: kvfre
 """
 
 from emu.arch import jit, jit_apart, load_relaxed, smp_mb, smp_mb_after_atomic, store_relaxed
-from emu.kvfree.bnode import BNODE, LONG_HEADER, bnode_init, bnode_seal
+from emu.kvfree.bnode import BNODE, LONG_HEADER, bnode_init, bnode_open, bnode_seal
 from emu.mm import (
     RCU_COOKIE,
     RCU_NEXT,
@@ -37,7 +37,18 @@ from emu.policy import (
 from emu.rcu import RDP, get_state_synchronize_rcu, rdp_of, synchronize_rcu, timer_expiry
 from emu.shm import HEADER, MAP, PROC, line, now_ns, proc_of, region, struct
 from emu.stats import VM, count
-from emu.sync import LOCK, preemptible, ring_or_defer, spin_lock, spin_unlock
+from emu.sync import (
+    LC,
+    LOCK,
+    SLEEP_IN_ATOMIC,
+    atomic_depth,
+    lockdep_acquired,
+    lockdep_released,
+    lockdep_report,
+    ring_or_defer,
+    spin_lock,
+    spin_unlock,
+)
 
 N_CHANNELS = 2  # slab, vmalloc; the third channel is the rcu_head list
 MAX_BATCHES = 8  # batch slots laid out per CPU; nr_batches (the kernel's KFREE_N_BATCHES, 2) are used
@@ -46,6 +57,7 @@ MAX_BATCHES = 8  # batch slots laid out per CPU; nr_batches (the kernel's KFREE_
 KRW = struct(
     "kfree_rcu_cpu_work",
     line("krc->lock", "state", "head", "head_count", ("bulk", N_CHANNELS), "objects", "cookie", "t_queued"),
+    line("head_since: krc->lock; work_at: the CPU's reclaim daemon", "head_since", "work_at"),
 )
 KRW_FREE, KRW_WAITING = 0, 1
 
@@ -53,7 +65,7 @@ KRC = struct(
     "kfree_rcu_cpu",
     line("krc->lock", ("lock", LOCK.SIZE)),
     line("krc->lock; cap, header, flood: boot()", ("bulk_head", N_CHANNELS), ("bulk_count", N_CHANNELS), "head",
-         "head_count", "head_snap", "count", "arm_at", "monitor_due", "cap", "header", "reclaim"),
+         "head_count", "head_snap", "count", "arm_at", "monitor_due", "cap", "header", "reclaim", "head_since"),
     line("krc->lock", ("bulk_tail", N_CHANNELS), "detached", "freed", "in_flight", "in_flight_peak"),
     line("krc->lock", ("krw", MAX_BATCHES * KRW.SIZE)),
 )
@@ -62,7 +74,7 @@ KRC = struct(
 KVFREE = struct(
     "kvfree",
     line("boot()", "drain_jiffies", "flood_jiffies", "polled", "whole_slot", "work_bound", "freed_to_worker",
-         "nr_batches", "nr_reclaims"),
+         "nr_batches", "nr_reclaims", "batching", "work_delay_ns", "free_cost_ns"),
 )
 
 NEVER = 1 << 60
@@ -92,11 +104,13 @@ def add_bnode(seg, krc, channel, pfn):
     """Make a page the newest bnode of a channel. Under krc->lock; returns the bnode."""
     bnode = address_of(pfn)
     newest = seg[krc + KRC.bulk_head + channel]
+    now = now_ns(seg)
     if newest != 0:
-        bnode_seal(seg, newest, now_ns(seg))
+        bnode_seal(seg, newest, now)
     else:
         seg[krc + KRC.bulk_tail + channel] = bnode
     bnode_init(seg, bnode, newest, seg[krc + KRC.header])
+    bnode_open(seg, bnode, now)
     seg[krc + KRC.bulk_head + channel] = bnode
     return bnode
 
@@ -104,7 +118,11 @@ def add_bnode(seg, krc, channel, pfn):
 @jit_apart
 def need_bnode(seg, me, cpu, krc, channel):
     """Ask the policy for a page and open a bnode on it; 0 if there is none. Under krc->lock."""
+    if seg[kvfree_of(seg) + KVFREE.batching] == 0:
+        return 0
+    lockdep_acquired(seg, me, LC.krc, krc)  # the array path does not note it
     pfn = take_page(seg, me, cpu, stock_of(seg, cpu), 0)
+    lockdep_released(seg, me, LC.krc, krc)
     if pfn == GOT_NOTHING:
         return 0
     return add_bnode(seg, krc, channel, pfn)
@@ -113,8 +131,12 @@ def need_bnode(seg, me, cpu, krc, channel):
 @jit_apart
 def need_bnode_one_arg(seg, me, cpu, krc, channel):
     """As need_bnode() for a caller that may sleep: its own allocation happens with the lock dropped and retaken."""
+    if seg[kvfree_of(seg) + KVFREE.batching] == 0:
+        return 0
     stock = stock_of(seg, cpu)
+    lockdep_acquired(seg, me, LC.krc, krc)
     pfn = take_page(seg, me, cpu, stock, 1)
+    lockdep_released(seg, me, LC.krc, krc)
     if pfn == TRY_DIRECT:
         spin_unlock(seg, me, krc)
         pfn = take_sleeping(seg, me, cpu)
@@ -171,6 +193,8 @@ def append_to_list(seg, krc, obj):
     """Link an object through its own rcu_head. Under krc->lock."""
     at = object_words(obj)
     cookie = get_state_synchronize_rcu(seg)
+    if seg[krc + KRC.head] == 0:
+        seg[krc + KRC.head_since] = now_ns(seg)
     seg[at + RCU_NEXT] = seg[krc + KRC.head]
     seg[at + RCU_COOKIE] = cookie
     seg[krc + KRC.head] = obj
@@ -227,8 +251,8 @@ def ring_bells(seg, me, cpu, krc, ring, kick):
 
 @jit
 def may_sleep(seg, cpu):
-    """1 if a one-argument call is legal here: preemptible and outside every read section."""
-    if preemptible(seg, cpu) == 0:
+    """1 if a one-argument call is legal here: in no atomic section, counted or not, and outside every read section."""
+    if atomic_depth(seg, cpu) != 0:
         return 0
     return 1 if seg[rdp_of(seg, cpu) + RDP.nesting] == 0 else 0
 
@@ -241,7 +265,7 @@ def kvfree_rcu_mightsleep(seg, me, cpu, obj):
     """
     count(seg, me, VM.kvfree_one_arg)
     if may_sleep(seg, cpu) == 0:
-        count(seg, me, VM.sleep_in_atomic)
+        lockdep_report(seg, me, cpu, SLEEP_IN_ATOMIC, LC.sleep, 0)
         return kvfree_call_rcu(seg, me, cpu, obj)
     krc = krc_of(seg, cpu)
     spin_lock(seg, me, krc)

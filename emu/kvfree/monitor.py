@@ -66,6 +66,8 @@ def drain_ready(seg, me, pcp_cpu, cpu):
     slab = detach_ready(seg, krc, 0)
     vmalloced = detach_ready(seg, krc, 1)
     head = 0
+    since = seg[krc + KRC.head_since]
+    now = now_ns(seg)
     if seg[krc + KRC.head] != 0 and poll_state_synchronize_rcu(seg, seg[krc + KRC.head_snap]) != 0:
         head = seg[krc + KRC.head]
         seg[krc + KRC.head] = 0
@@ -75,7 +77,7 @@ def drain_ready(seg, me, pcp_cpu, cpu):
     spin_unlock(seg, me, krc)
     objects = free_chain(seg, me, pcp_cpu, cpu, slab, 0)
     objects += free_chain(seg, me, pcp_cpu, cpu, vmalloced, 1)
-    objects += free_list(seg, me, pcp_cpu, head)
+    objects += free_list(seg, me, pcp_cpu, head, since, now)
     account_freed(seg, me, krc, objects)
     count_n(seg, me, VM.kfree_rcu_polled, objects)
     return objects
@@ -110,6 +112,7 @@ def attach(seg, krc, krw, now):
     if seg[krc + KRC.head] != 0 and seg[krw + KRW.head] == 0:
         seg[krw + KRW.head] = seg[krc + KRC.head]
         seg[krw + KRW.head_count] = seg[krc + KRC.head_count]
+        seg[krw + KRW.head_since] = seg[krc + KRC.head_since]
         moved += seg[krc + KRC.head_count]
         seg[krc + KRC.head] = 0
         seg[krc + KRC.head_count] = 0
@@ -165,7 +168,9 @@ def kfree_rcu_monitor(seg, me, index, pcp_cpu, cpu):
     fresh = queue_batch(seg, me, cpu, krc)
     seg[krc + KRC.arm_at] = 0
     left = seg[krc + KRC.count]
-    if left != 0:
+    if left != 0 and seg[kvfree_of(seg) + KVFREE.batching] == 0:
+        seg[krc + KRC.arm_at] = NEVER  # callbacks wait for a free segment: kfree_rcu_work() arms the monitor
+    elif left != 0:
         arm_monitor(seg, krc, left)  # both slots are busy: look again after the delay
     spin_unlock(seg, me, krc)
     trace_event(seg, me, EV.kfree_rcu_monitor, cpu, fresh & ((1 << MAX_BATCHES) - 1))
@@ -197,11 +202,45 @@ def reclaim_batches(seg, me, index, pcp_cpu):
         if batch_is_ready(seg, cpu, slot) == 0:
             queue_rcu_work(seg, me, index, cpu, slot, seg[krw_of(krc_of(seg, cpu), slot) + KRW.cookie])
             break
-        if seg[kvfree_of(seg) + KVFREE.work_bound] != 0:
-            cpu_enter(seg, me, cpu)
-        kfree_rcu_work(seg, me, pcp_cpu if pcp_cpu >= 0 else cpu, cpu, slot)
+        delay = seg[kvfree_of(seg) + KVFREE.work_delay_ns]
+        if delay != 0 and run_state(seg) < DRAIN:
+            seg[krw_of(krc_of(seg, cpu), slot) + KRW.work_at] = now_ns(seg) + delay
+        else:
+            work_off(seg, me, pcp_cpu, cpu, slot)
         done += 1
     return done
+
+
+@jit
+def work_off(seg, me, pcp_cpu, cpu, slot):
+    """Free a batch, on its own CPU where the epoch's work is bound."""
+    if seg[kvfree_of(seg) + KVFREE.work_bound] != 0:
+        cpu_enter(seg, me, cpu)
+    kfree_rcu_work(seg, me, pcp_cpu if pcp_cpu >= 0 else cpu, cpu, slot)
+
+
+@jit_apart
+def delayed_work(seg, me, index, pcp_cpu, cpu, now):
+    """Work off batches of a CPU that have stood behind other work for long enough (kvfree.work_delay_ms).
+
+    Returns 0 if there was one, else when the next one is due (NEVER: none).
+    """
+    wake = NEVER
+    for slot in range(seg[kvfree_of(seg) + KVFREE.nr_batches]):
+        krw = krw_of(krc_of(seg, cpu), slot)
+        due = seg[krw + KRW.work_at]
+        if due == 0:
+            continue
+        if due > now and run_state(seg) < DRAIN:
+            wake = min(wake, due)
+            continue
+        seg[krw + KRW.work_at] = 0
+        if batch_is_ready(seg, cpu, slot) == 0:  # it has grown meanwhile, see queue_batch()
+            queue_rcu_work(seg, me, index, cpu, slot, seg[krw + KRW.cookie])
+        else:
+            work_off(seg, me, pcp_cpu, cpu, slot)
+        wake = 0
+    return wake
 
 
 @jit
@@ -219,6 +258,10 @@ def reclaim_step(seg, me, index, pcp_cpu, first_cpu, last_cpu):
     draining = run_state(seg) >= DRAIN
     for cpu in range(first_cpu, last_cpu):
         krc = krc_of(seg, cpu)
+        if seg[kvfree_of(seg) + KVFREE.work_delay_ns] != 0:
+            later = delayed_work(seg, me, index, pcp_cpu, cpu, now)
+            done += 1 if later == 0 else 0
+            wake = min(wake, later)
         due = load_relaxed(seg, krc + KRC.monitor_due)
         if due == 0:
             continue

@@ -31,7 +31,8 @@ HIST_UNITS = {
     "refill_total_ns": "ns",  # miss to first page taken: the sum of the five above
     "gp_ns": "ns",  # a grace period, start to end
     "gp_request_ns": "ns",  # request to the end of the grace period that serves it
-    "bnode_age_ns": "ns",  # page becomes a bnode to its objects freed
+    "bnode_age_ns": "ns",  # last record of a bnode to its objects freed: the youngest object's age
+    "object_age_ns": "ns",  # retired to freed, each object; spread evenly between the first and last of its bnode or list
     "bnode_fill_records": "records",  # pointers in a bnode when it is reclaimed
     "batch_work_ns": "ns",  # reclaiming one batch
     "arrival_lateness_ns": "ns",  # due time to service: the open loop's own error
@@ -46,6 +47,11 @@ HIST_UNITS = {
     "list_lock_wait_ns": "ns",
     "pool_lock_hold_ns": "ns",  # locks of sources: mempool, shared reserve, barn
     "pool_lock_wait_ns": "ns",
+    "direct_reclaim_ns": "ns",  # a caller in one round of direct reclaim, throttle included
+    "reclaim_throttle_ns": "ns",  # a caller held back for kswapd
+    "kswapd_run_ns": "ns",  # one run of kswapd
+    "app_fault_ns": "ns",  # an application's touch of a page that was not there
+    "kill_to_exit_ns": "ns",  # a kill to the last page given back
     "noise_gap_ns": "ns",  # gaps that the host tears into a spinning process
     "mempool_wait_ns": "ns",  # a caller asleep until an element of the mempool is freed
     "throttle_ns": "ns",  # a flooding one-argument caller held back for a page or a grace period
