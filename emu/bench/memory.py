@@ -29,7 +29,7 @@ def fill_pcp(seg, pages):
     zone = zone_of(seg, 0)
     pcp = pcp_of(seg, 0, 0)
     dst = scratch_of(seg, MUTATOR_0)
-    got = rmqueue_bulk(seg, MUTATOR_0, zone, MIGRATE_UNMOVABLE, pages, dst)
+    got = rmqueue_bulk(seg, MUTATOR_0, zone, MIGRATE_UNMOVABLE, pages, dst, 0)
     for i in range(got):
         pcp_put(seg, MUTATOR_0, pcp, seg[dst + i], MIGRATE_UNMOVABLE)
     return got
@@ -83,7 +83,7 @@ def bench_zone(seg, n):
         pages = min(PAGES, n - moved)
         out = 0
         while out < pages:
-            got = rmqueue_bulk(seg, MUTATOR_0, zone, MIGRATE_UNMOVABLE, min(BATCH, pages - out), dst + out)
+            got = rmqueue_bulk(seg, MUTATOR_0, zone, MIGRATE_UNMOVABLE, min(BATCH, pages - out), dst + out, 0)
             if got == 0:
                 return 0
             out += got

@@ -9,7 +9,8 @@ import time
 from emu.arch import Words
 from emu.boot.kvfree import boot_kvfree, kvfree_regions
 from emu.boot.load import boot_loads, load_regions, pack_schedules
-from emu.boot.memory import boot_memory, boot_memory_map, memory_regions
+from emu.boot.lockdep import boot_lockdep, lockdep_regions
+from emu.boot.memory import boot_memory, boot_memory_map, memory_regions, pool_pages
 from emu.boot.plan import Plan, plan_roles
 from emu.boot.policy import boot_policy, policy_regions
 from emu.boot.processes import boot_procs, process_regions
@@ -28,6 +29,7 @@ def make_plan(resolved: Resolved, demand: RecordedDemand | None = None) -> Plan:
     schedules, span = pack_schedules(resolved, demand)
     offsets, end = lay_out({
         **process_regions(resolved, len(roles)),
+        **lockdep_regions(len(roles)),
         **rcu_regions(cpus),
         **kvfree_regions(cpus, roles),
         **policy_regions(resolved),
@@ -36,7 +38,7 @@ def make_plan(resolved: Resolved, demand: RecordedDemand | None = None) -> Plan:
     })
     align = ALIGN_PFN * PAGE_WORDS
     pool = -(-end // align) * align
-    size = pool + resolved.memory.managed_pages * PAGE_WORDS
+    size = pool + pool_pages(resolved) * PAGE_WORDS
     return Plan(resolved, roles, offsets, size, pool >> PAGE_SHIFT, schedules, span)
 
 
@@ -61,6 +63,7 @@ def boot(seg: Words, plan: Plan) -> None:
     boot_rcu(seg, plan)
     boot_policy(seg, plan)
     boot_kvfree(seg, plan)
+    boot_lockdep(seg, plan)
     boot_loads(seg, plan)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from emu.config import Resolved
 from emu.kvfree import KRC
-from emu.mm import CACHE, PCP
+from emu.mm import CACHE, PCP, ZONE
 from emu.policy import STOCK
 from emu.shm import COORDINATOR, MUTATOR, PAGE_REFILL, PROC, RECLAIM, ROLE_NAMES
 from emu.sync import CPU
@@ -78,9 +78,13 @@ class Plan:
         """Word offset of a slab cache."""
         return self.offsets["caches"] + index * CACHE.SIZE
 
-    def pcp(self, cpu: int) -> int:
-        """Word offset of the page lists of a CPU of the machine (the last one: housekeeping)."""
-        return self.offsets["pcp"] + cpu * PCP.SIZE
+    def zone(self, index: int) -> int:
+        """Word offset of a zone."""
+        return self.offsets["zones"] + index * ZONE.SIZE
+
+    def pcp(self, cpu: int, zone: int = 0) -> int:
+        """Word offset of the page lists in a zone of a CPU of the machine (the last one: housekeeping)."""
+        return self.offsets["pcp"] + (zone * (self.cpus + 1) + cpu) * PCP.SIZE
 
 
 def plan_roles(resolved: Resolved) -> list[Role]:

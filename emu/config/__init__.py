@@ -4,6 +4,7 @@ Door of the room. load_scenario() -> resolve() -> Resolved; explain() prints it.
 """
 
 from emu.config.load import Scenario, load_scenario, parse_override, parse_scenario
+from emu.config.memory import node_cpus
 from emu.config.presets import EPOCHS, POLICIES, SOURCES, PolicyPreset, SourceRule, find_policy, known_policies
 from emu.config.problems import nearest
 from emu.config.resolve import resolve
@@ -13,5 +14,5 @@ from emu.config.text import explain
 
 __all__ = [
     "EPOCHS", "POLICIES", "SOURCES", "PolicyPreset", "Resolved", "Scenario", "SourceRule", "all_keys", "as_record",
-    "explain", "find_policy", "known_policies", "load_scenario", "nearest", "parse_override", "parse_scenario", "resolve",
+    "explain", "find_policy", "known_policies", "load_scenario", "nearest", "node_cpus", "parse_override", "parse_scenario", "resolve",
 ]

@@ -11,7 +11,7 @@ from msgspec import NODEFAULT
 from msgspec import inspect as types
 
 from emu.config.problems import Problem, nearest, one_of, show
-from emu.config.schema import all_keys, all_sections, keys_of
+from emu.config.schema import all_keys, all_sections, keys_of, plain_type
 
 
 def check(document: dict) -> tuple[list[Problem], dict[str, object]]:
@@ -136,7 +136,15 @@ def _fits(kind, value) -> bool:
             if not isinstance(value, list) or not (kind.min_length or 0) <= len(value) <= (kind.max_length or math.inf):
                 return False
             return all(_fits(kind.item_type, each) for each in value)
+        case types.StructType():
+            return isinstance(value, dict) and _fits_table(kind, value)
     raise AssertionError(f"the schema uses a type that check.py does not know: {kind}")
+
+
+def _fits_table(kind, value):
+    """A table that is an element of a list: every key of the record, and no other."""
+    fields = {field.encode_name: plain_type(field.type) for field in kind.fields}
+    return fields.keys() == value.keys() and all(_fits(fields[name], each) for name, each in value.items())
 
 
 def _in_range(kind, value):
@@ -170,6 +178,8 @@ def _same_form(kind, value):
             return type(value) in (int, float)
         case types.StrType():
             return isinstance(value, str)
+        case types.StructType():
+            return isinstance(value, dict)
     return isinstance(value, list)
 
 
@@ -198,6 +208,9 @@ def rule_text(kind) -> str:
         case types.VarTupleType():
             low, high = kind.min_length or 0, kind.max_length
             return f"must be a list of {low} to {high} elements" if high else "must be a list"
+        case types.StructType():
+            parts = (f"{each.encode_name} ({rule_text(plain_type(each.type))[8:]})" for each in kind.fields)
+            return f"must be a table of {', '.join(parts)}"
     return "must be a string or a list of integers"
 
 

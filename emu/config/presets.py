@@ -63,6 +63,8 @@ class Epoch(NamedTuple):
 
 _V59 = {
     "memory.pcp_rule": "v5.9",
+    "memory.reserve_rule": "v5.9",
+    "memory.drain_rule": "work",
     "kvfree.bnode_records": 510,
     "kvfree.min_cached_objs": 2,
     "kvfree.boot_fill": True,
@@ -102,6 +104,8 @@ _V511 = _RFC | {
     "policy.refill.gfp": "kernel",
 }
 _V61 = _V511 | {
+    "memory.pcp_rule": "v6.1",
+    "memory.drain_rule": "remote",
     "kvfree.drain_ms": 5000,
     "kvfree.flood_drain_jiffies": 1,
     "policy.one_arg_sources": ("cache", "direct"),
@@ -111,6 +115,7 @@ _V61 = _V511 | {
 }
 _V612 = _V61 | {
     "memory.pcp_rule": "v6.7",
+    "memory.reserve_rule": "v6.3",
     "kvfree.bnode_records": 507,
     "kvfree.polled_cookies": True,
     "kvfree.attach": "whole-slot",

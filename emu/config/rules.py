@@ -10,10 +10,12 @@ from pathlib import Path
 
 from emu.config.formulas import PAGE_BYTES, RCUSCALE_ONE_ARG_SHARE, rcuscale_object_bytes
 from emu.config.lockdep_keys import lockdep_remarks
+from emu.config.memory import memory_rules
 from emu.config.presets import EPOCHS, SOURCES
 from emu.config.problems import Problem
 from emu.config.schema import Processes
 from emu.config.users_keys import USERS_RULES, users_remarks
+from emu.config.vmscan_keys import VMSCAN_RULES, vmscan_remarks
 
 _COOKIE_RECORDS_MAX = 507  # of a 4-KiB page, once its header holds a full cookie
 _ROLES = Processes.__struct_fields__
@@ -75,7 +77,7 @@ def _cores(resolved, scenario):
 
 def _marks(resolved, scenario):
     memory = resolved.memory
-    if memory.wmark_high * 2 > memory.managed_pages:
+    if memory.wmark_high * 2 > memory.zones[0].managed_pages:
         rule = f"puts the HIGH mark at {memory.wmark_high} pages, above half of memory.managed_pages"
         key = "memory.min_free_kbytes"
         if "memory.watermark_scale_factor" in scenario.written and key not in scenario.written:
@@ -85,7 +87,7 @@ def _marks(resolved, scenario):
 
 def _pcp(resolved, scenario):
     memory = resolved.memory
-    if "memory.pcp_high" in scenario.written and memory.pcp_rule != "v5.9":
+    if "memory.pcp_high" in scenario.written and memory.pcp_rule == "v6.7":
         rule = f'is tuned by itself when memory.pcp_rule = "{memory.pcp_rule}"'
         yield Problem("memory.pcp_high", rule, 'remove it, or set pcp_rule = "v5.9"', memory.pcp_high)
     elif 0 < memory.pcp_high < memory.pcp_batch:
@@ -235,7 +237,7 @@ def _sync_only(resolved, scenario):
 
 RULES = (
     _powers_of_two, _weights, _scheduling, _cores, _marks, _pcp, _room, _cache, _refill, _pool, _rate, _contexts,
-    _rcuscale, _replay, _sync_only, *USERS_RULES,
+    _rcuscale, _replay, _sync_only, memory_rules, *USERS_RULES, *VMSCAN_RULES,
 )
 
 
@@ -263,9 +265,8 @@ def _overload(resolved, scenario):
 
 
 def _simplified(resolved, scenario):
-
     if resolved.run.epoch == "E59" and resolved.policy.preset == "epoch" and resolved.run.preemption == "rt":
         yield "E59 with rt: the kernel skips the allocator call, so source nowait is left out"
 
 
-REMARKS = (_unread_tables, _unread_keys, _overload, _simplified, lockdep_remarks, users_remarks)
+REMARKS = (_unread_tables, _unread_keys, _overload, _simplified, lockdep_remarks, users_remarks, vmscan_remarks)

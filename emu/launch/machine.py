@@ -89,7 +89,8 @@ class Machine:
         seg, processes = self.seg, self.plan.resolved.processes
         seg[HEADER.noise_ns] = 0 if placement.overcommitted else NOISE_NS
         page_bytes = 8 * PAGE_WORDS
-        pool = (seg.addr + page_bytes * self.plan.first_pfn, page_bytes * self.plan.resolved.memory.managed_pages)
+        pool_pages = self.plan.size_words // PAGE_WORDS - self.plan.first_pfn
+        pool = (seg.addr + page_bytes * self.plan.first_pfn, page_bytes * pool_pages)
         for role in self.plan.roles:
             check()
             main = self._mains[role.kind]

@@ -3,8 +3,63 @@
 Door of the room. Knows nothing of grace periods, policies or kvfree_rcu().
 """
 
-from emu.mm.boot import SLAB_OBJECTS, boot_zone_pages, count_free_blocks, count_states, find_taken
+from emu.mm.boot import (
+    SLAB_OBJECTS,
+    boot_page,
+    boot_zone_pages,
+    count_free_blocks,
+    count_states,
+    count_zone_free,
+    find_taken,
+    set_zone_of_blocks,
+)
 from emu.mm.buddy import MAX_ORDER, area_add, rmqueue
+from emu.mm.deferred import free_deferred, free_later
+from emu.mm.drain import DRAIN, DRAINS, drain_all_pages, drain_asked, drain_pages, drain_work
+from emu.mm.gfp import (
+    ALLOC_HIGHATOMIC,
+    ALLOC_KSWAPD,
+    ALLOC_MIN_RESERVE,
+    ALLOC_NO_LOCKS,
+    ALLOC_NO_WATERMARKS,
+    ALLOC_NON_BLOCK,
+    ALLOC_OOM,
+    ALLOC_TRYLOCK,
+    ALLOC_WMARK_HIGH,
+    ALLOC_WMARK_LOW,
+    ALLOC_WMARK_MIN,
+    CFG_MEMORY,
+    DRAIN_RULES,
+    GFP_ATOMIC,
+    GFP_BY_NAME,
+    GFP_DIRECT_RECLAIM,
+    GFP_DMA,
+    GFP_DMA32,
+    GFP_FS,
+    GFP_HIGH,
+    GFP_IO,
+    GFP_KERNEL,
+    GFP_KERNEL_NORETRY,
+    GFP_KSWAPD_RECLAIM,
+    GFP_MEMALLOC,
+    GFP_NOFAIL,
+    GFP_NOFS,
+    GFP_NOIO,
+    GFP_NOMEMALLOC,
+    GFP_NORETRY,
+    GFP_NOWAIT,
+    GFP_NOWARN,
+    GFP_RETRY_MAYFAIL,
+    GFP_THISNODE,
+    GFP_ZERO,
+    RESERVE_RULES,
+    cfg_memory,
+    gfp_pfmemalloc_flags,
+    gfp_to_alloc_flags,
+)
+from emu.mm.highatomic import reserve_highatomic, unreserve_highatomic
+from emu.mm.node import NODE, node_free_pages, node_of, node_of_cpu, zonelist_index
+from emu.mm.nolock import alloc_pages_nolock, free_pages_nolock
 from emu.mm.page import (
     MIGRATE_MOVABLE,
     MIGRATE_NAMES,
@@ -27,6 +82,7 @@ from emu.mm.page import (
     PG_SLAB,
     PG_STATIC,
     PG_TAKEN,
+    PG_TRYLOCK,
     PG_VMALLOC,
     PG_ZRAM,
     ZONE_SHIFT,
@@ -38,9 +94,29 @@ from emu.mm.page import (
     page_owner,
     page_state,
     pfn_of,
+    zone_index_of,
 )
-from emu.mm.page_alloc import alloc_page, alloc_page_lockless, free_page
-from emu.mm.pcp import PCP, SCRATCH_WORDS, pcp_count, pcp_decay, pcp_drain, pcp_of, scratch_of
+from emu.mm.page_alloc import (
+    alloc_page,
+    alloc_page_lockless,
+    alloc_pages,
+    alloc_slowpath,
+    free_page,
+    free_pages,
+    get_page_from_freelist,
+)
+from emu.mm.pcp import (
+    PCP,
+    SCRATCH_WORDS,
+    pcp_count,
+    pcp_decay,
+    pcp_drain,
+    pcp_lock,
+    pcp_of,
+    pcp_trylock,
+    pcp_unlock,
+    scratch_of,
+)
 from emu.mm.slab import (
     CACHE,
     LIVE,
@@ -61,25 +137,41 @@ from emu.mm.slab import (
 )
 from emu.mm.vmalloc import VMALLOC_SHIFT, VMALLOC_START, is_vmalloc, object_words, vfree, vmalloc
 from emu.mm.zone import (
-    GFP_ATOMIC,
-    GFP_BY_NAME,
-    GFP_KERNEL,
-    GFP_KERNEL_NORETRY,
-    GFP_NOWAIT,
+    MAX_NR_ZONES,
+    PCP_RULES,
     ZONE,
+    ZONE_DMA,
+    ZONE_DMA32,
+    ZONE_NAMES,
+    ZONE_NORMAL,
+    gfp_zone,
+    zone_lock,
     zone_of,
+    zone_trylock,
+    zone_unlock,
+    zone_watermark_ok,
 )
 
 __all__ = [
-    "CACHE", "GFP_ATOMIC", "GFP_BY_NAME", "GFP_KERNEL", "GFP_KERNEL_NORETRY", "GFP_NOWAIT", "LIVE", "MAX_ORDER",
-    "MIGRATE_MOVABLE", "MIGRATE_NAMES", "MIGRATE_PCPTYPES", "MIGRATE_TYPES", "MIGRATE_UNMOVABLE", "NO_PAGE",
-    "OBJECT_STATE", "OWNER_SHIFT", "PAGE", "PAGEBLOCK_ORDER", "PAGE_SHIFT", "PAGE_STATES", "PAGE_WORDS", "PAYLOAD",
-    "PCP", "PG_ABSENT", "PG_BNODE", "PG_BUDDY", "PG_CACHE", "PG_LRU", "PG_PCP", "PG_SLAB", "PG_STATIC", "PG_TAKEN",
-    "PG_VMALLOC", "PG_ZRAM", "POISON", "RCU_COOKIE", "RCU_NEXT", "SCRATCH_WORDS", "SLAB_CPU", "SLAB_OBJECTS",
-    "VMALLOC_SHIFT", "VMALLOC_START", "ZONE", "ZONE_SHIFT", "address_of", "alloc_page", "alloc_page_lockless",
-    "area_add",
-    "boot_zone_pages", "cache_of", "count_free_blocks", "count_states", "find_taken", "free_page", "is_vmalloc",
-    "kfree", "kfree_bulk", "kmalloc", "object_words", "page_links", "page_move", "page_move_owned", "page_of",
-    "page_owner", "page_state", "pcp_count", "pcp_decay", "pcp_drain", "pcp_of", "pfn_of", "poison_object",
-    "rmqueue", "scratch_of", "slab_cpu_of", "slab_flush_cpu", "slab_in_use", "vfree", "vmalloc", "zone_of",
+    "ALLOC_HIGHATOMIC", "ALLOC_KSWAPD", "ALLOC_MIN_RESERVE", "ALLOC_NON_BLOCK", "ALLOC_NO_LOCKS",
+    "ALLOC_NO_WATERMARKS", "ALLOC_OOM", "ALLOC_TRYLOCK", "ALLOC_WMARK_HIGH", "ALLOC_WMARK_LOW", "ALLOC_WMARK_MIN",
+    "CACHE", "CFG_MEMORY", "DRAIN", "DRAINS", "DRAIN_RULES", "GFP_ATOMIC", "GFP_BY_NAME", "GFP_DIRECT_RECLAIM",
+    "GFP_DMA", "GFP_DMA32", "GFP_FS", "GFP_HIGH", "GFP_IO", "GFP_KERNEL", "GFP_KERNEL_NORETRY", "GFP_KSWAPD_RECLAIM",
+    "GFP_MEMALLOC", "GFP_NOFAIL", "GFP_NOFS", "GFP_NOIO", "GFP_NOMEMALLOC", "GFP_NORETRY", "GFP_NOWAIT", "GFP_NOWARN",
+    "GFP_RETRY_MAYFAIL", "GFP_THISNODE", "GFP_ZERO", "LIVE", "MAX_NR_ZONES", "MAX_ORDER", "MIGRATE_MOVABLE",
+    "MIGRATE_NAMES", "MIGRATE_PCPTYPES", "MIGRATE_TYPES", "MIGRATE_UNMOVABLE", "NODE", "NO_PAGE", "OBJECT_STATE",
+    "OWNER_SHIFT", "PAGE", "PAGEBLOCK_ORDER", "PAGE_SHIFT", "PAGE_STATES", "PAGE_WORDS", "PAYLOAD", "PCP",
+    "PCP_RULES", "PG_ABSENT", "PG_BNODE", "PG_BUDDY", "PG_CACHE", "PG_LRU", "PG_PCP", "PG_SLAB", "PG_STATIC",
+    "PG_TAKEN", "PG_TRYLOCK", "PG_VMALLOC", "PG_ZRAM", "POISON", "RCU_COOKIE", "RCU_NEXT", "RESERVE_RULES",
+    "SCRATCH_WORDS", "SLAB_CPU", "SLAB_OBJECTS", "VMALLOC_SHIFT", "VMALLOC_START", "ZONE", "ZONE_DMA", "ZONE_DMA32",
+    "ZONE_NAMES", "ZONE_NORMAL", "ZONE_SHIFT", "address_of", "alloc_page", "alloc_page_lockless", "alloc_pages",
+    "alloc_pages_nolock", "alloc_slowpath", "area_add", "boot_page", "boot_zone_pages", "cache_of", "cfg_memory",
+    "count_free_blocks", "count_states", "count_zone_free", "drain_all_pages", "drain_asked", "drain_pages",
+    "drain_work", "find_taken", "free_deferred", "free_later", "free_page", "free_pages", "free_pages_nolock",
+    "get_page_from_freelist", "gfp_pfmemalloc_flags", "gfp_to_alloc_flags", "gfp_zone", "is_vmalloc", "kfree",
+    "kfree_bulk", "kmalloc", "node_free_pages", "node_of", "node_of_cpu", "object_words", "page_links", "page_move",
+    "page_move_owned", "page_of", "page_owner", "page_state", "pcp_count", "pcp_decay", "pcp_drain", "pcp_lock",
+    "pcp_of", "pcp_trylock", "pcp_unlock", "pfn_of", "poison_object", "reserve_highatomic", "rmqueue", "scratch_of",
+    "set_zone_of_blocks", "slab_cpu_of", "slab_flush_cpu", "slab_in_use", "unreserve_highatomic", "vfree", "vmalloc",
+    "zone_index_of", "zone_lock", "zone_of", "zone_trylock", "zone_unlock", "zone_watermark_ok", "zonelist_index",
 ]

@@ -11,6 +11,7 @@ After   Linux mm/page_alloc.c: __rmqueue_smallest, expand, __rmqueue_claim, __fr
 
 from emu.arch import ctz64, jit, jit_apart, load_relaxed, store_relaxed
 from emu.mm.page import (
+    MIGRATE_HIGHATOMIC,
     MIGRATE_MOVABLE,
     MIGRATE_RECLAIMABLE,
     MIGRATE_TYPES,
@@ -21,6 +22,7 @@ from emu.mm.page import (
     PAGE,
     PAGEBLOCK_ORDER,
     PG_BUDDY,
+    PG_LRU,
     PG_TAKEN,
     TYPE_SHIFT,
     ZONE_SHIFT,
@@ -37,6 +39,12 @@ MAX_ORDER = NR_ORDERS - 1
 
 
 @jit
+def highatomic_add(seg, zone, pages):
+    """Move the number of free pages that are kept for high-order atomic requests. Under zone->lock."""
+    store_relaxed(seg, zone + ZONE.nr_free_highatomic, seg[zone + ZONE.nr_free_highatomic] + pages)
+
+
+@jit
 def area_add(seg, zone, pfn, order, migratetype):
     """Put a free block at the head of its list. Under zone->lock."""
     slot = order * MIGRATE_TYPES + migratetype
@@ -50,7 +58,10 @@ def area_add(seg, zone, pfn, order, migratetype):
         seg[page_of(seg, first) + PAGE.prev] = pfn
     seg[head] = pfn
     seg[zone + ZONE.free_count + slot] += 1
-    seg[zone + ZONE.orders + migratetype] |= 1 << order
+    orders = zone + ZONE.orders + migratetype
+    store_relaxed(seg, orders, seg[orders] | 1 << order)  # relaxed: watermark tests read it without the lock
+    if migratetype == MIGRATE_HIGHATOMIC:
+        highatomic_add(seg, zone, 1 << order)
 
 
 @jit
@@ -67,8 +78,11 @@ def area_del(seg, zone, pfn, order, migratetype):
     else:
         seg[zone + ZONE.free_head + slot] = after
         if after == NO_PAGE:
-            seg[zone + ZONE.orders + migratetype] &= ~(1 << order)
+            orders = zone + ZONE.orders + migratetype
+            store_relaxed(seg, orders, seg[orders] & ~(1 << order))
     seg[zone + ZONE.free_count + slot] -= 1
+    if migratetype == MIGRATE_HIGHATOMIC:
+        highatomic_add(seg, zone, -(1 << order))
 
 
 @jit
@@ -147,11 +161,49 @@ def on_list(seg, zone, pfn, order, migratetype):
 
 
 @jit
+def boost_watermark(seg, zone):
+    """A pageblock gets mixed: raise every mark by a pageblock, up to the zone's limit. Under zone->lock."""
+    limit = seg[zone + ZONE.boost_max]
+    if limit > 0:
+        boost = seg[zone + ZONE.boost] + (1 << PAGEBLOCK_ORDER)
+        store_relaxed(seg, zone + ZONE.boost, min(boost, max(limit, 1 << PAGEBLOCK_ORDER)))
+        store_relaxed(seg, zone + ZONE.boosted, 1)
+
+
+@jit
+def compatible_pages(seg, zone, pfn, was, migratetype):
+    """Pages in use in the pageblock of `pfn` that a user of `migratetype` may well live beside. Under zone->lock.
+
+    For a movable request the movable ones; for another, in a movable block, all that are not movable; else none:
+    unmovable and reclaimable users cannot be told apart.
+    """
+    if migratetype != MIGRATE_MOVABLE and was != MIGRATE_MOVABLE:
+        return 0
+    start = pfn >> PAGEBLOCK_ORDER << PAGEBLOCK_ORDER
+    end = min(start + (1 << PAGEBLOCK_ORDER), seg[zone + ZONE.end_pfn])
+    free = 0
+    movable = 0
+    at = start
+    while at < end:
+        word = load_relaxed(seg, page_of(seg, at))
+        order = word >> ORDER_SHIFT & 0xFF
+        if word & 0xFF == PG_BUDDY and at & ((1 << order) - 1) == 0 and (
+                on_list(seg, zone, at, order, word >> TYPE_SHIFT & 0xFF) != 0):
+            free += 1 << order
+            at += 1 << order
+        else:
+            if word & 0xFF == PG_LRU:
+                movable += 1
+            at += 1
+    return movable if migratetype == MIGRATE_MOVABLE else end - start - free - movable
+
+
+@jit
 def claim_block(seg, zone, pfn, order, was, migratetype):
     """Bring the stolen block of `order` and type `was` under `migratetype`, with its pageblock where the rule allows.
 
     A block of at least a pageblock changes type whole. In a smaller one the pageblock's free pages move to
-    our lists, and its type changes when they are at least half of it.
+    our lists, and its type changes when they and the compatible ones are at least half of it.
     """
     if order >= PAGEBLOCK_ORDER:
         area_del(seg, zone, pfn, order, was)
@@ -159,15 +211,21 @@ def claim_block(seg, zone, pfn, order, was, migratetype):
         for block in range(1 << (order - PAGEBLOCK_ORDER)):
             set_pageblock_type(seg, pfn + (block << PAGEBLOCK_ORDER), migratetype)
         return
-    if move_freepages_block(seg, zone, pfn, migratetype) >= 1 << (PAGEBLOCK_ORDER - 1):
+    boost_watermark(seg, zone)
+    alike = compatible_pages(seg, zone, pfn, was, migratetype)
+    if move_freepages_block(seg, zone, pfn, migratetype) + alike >= 1 << (PAGEBLOCK_ORDER - 1):
         set_pageblock_type(seg, pfn, migratetype)
 
 
 @jit_apart
 def rmqueue_fallback(seg, me, zone, order, migratetype):
-    """Steal from another type: the largest block first, so that as few blocks as possible get mixed."""
+    """Steal from another type: the largest block first, so that as few blocks as possible get mixed.
+
+    A movable request claims no block below half a pageblock's order: it takes the smallest one that will do.
+    """
+    lowest = max(order, PAGEBLOCK_ORDER // 2) if migratetype == MIGRATE_MOVABLE else order
     at = MAX_ORDER
-    while at >= order:
+    while at >= lowest:
         for attempt in range(2):
             was = fallback_type(migratetype, attempt)
             pfn = seg[zone + ZONE.free_head + at * MIGRATE_TYPES + was]
@@ -177,6 +235,14 @@ def rmqueue_fallback(seg, me, zone, order, migratetype):
                 trace_event(seg, me, EV.mm_page_alloc_extfrag, pfn, at)
                 return rmqueue_smallest(seg, me, zone, order, migratetype)
         at -= 1
+    for at in range(order, lowest):
+        for attempt in range(2):
+            was = fallback_type(migratetype, attempt)
+            pfn = seg[zone + ZONE.free_head + at * MIGRATE_TYPES + was]
+            if pfn != NO_PAGE:
+                count(seg, me, VM.mm_page_alloc_extfrag)
+                trace_event(seg, me, EV.mm_page_alloc_extfrag, pfn, at)
+                return rmqueue_smallest(seg, me, zone, order, was)
     return NO_PAGE
 
 

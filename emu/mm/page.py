@@ -22,9 +22,9 @@ PAGE = record("page", "state", "link", "next", "prev", "counters", "cache", "hom
 
 # state word: state in bits 0-7, order 8-15, migratetype 16-23, owner from bit 32 on
 (PG_ABSENT, PG_BUDDY, PG_PCP, PG_TAKEN, PG_CACHE, PG_STATIC, PG_BNODE, PG_SLAB, PG_VMALLOC, PG_LRU,
- PG_ZRAM) = range(11)
+ PG_ZRAM, PG_TRYLOCK) = range(12)
 PAGE_STATES = ("absent", "buddy", "pcp", "taken", "cache", "static", "bnode", "slab", "vmalloc", "lru",
-               "zram")
+               "zram", "trylock_free")
 ORDER_SHIFT, TYPE_SHIFT, OWNER_SHIFT = 8, 16, 32
 
 MIGRATE_UNMOVABLE, MIGRATE_MOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_HIGHATOMIC = 0, 1, 2, 3

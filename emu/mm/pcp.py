@@ -1,17 +1,21 @@
 """Per-CPU page lists: order-0 pages in front of a zone, on strictly lock-free stacks.
 
-Holds   PCP, take and put, refill and drain in batches under one hold of zone->lock, both sizing rules.
+Holds   PCP, take and put, refill and drain in batches under one hold of zone->lock, the three sizing rules.
 Rule    one stack per migratetype; `count` is the sum of their depths, so it cannot disagree with them. Anyone may
         take or put at any instant: mutator and workers of a CPU preempt each other anywhere. A page on a
         list is in state PG_PCP and not in zone.nr_free: refill and drain move nr_free under the lock.
-        The tuning words (high, alloc_factor, free_count) are hints: raced updates cost precision only.
-Limits  drain takes from the top, where the kernel takes the oldest pages from the tail: a stack gives up one end
-        only. It changes which pages leave, never how many.
+        From rule v6.1 on the kernel's paths hold pcp->lock, by trylock: who fails goes to the buddy. The stacks do not
+        need it; it is there to be contended. The lock-less pop goes past it.
+        The tuning words (high, alloc_factor, free_count, free_factor) are hints: raced updates cost precision only.
+Limits  order 0 only, where newer kernels keep orders 0..3 and THP: higher orders go to the buddy. A drain takes from
+        the top, where the kernel takes the oldest pages from the tail: a stack gives up one end only. It changes
+        which pages leave, never how many.
 After   Linux mm/page_alloc.c: rmqueue_pcplist, nr_pcp_alloc, nr_pcp_free, nr_pcp_high (KF 3.4).
 """
 
 from emu.arch import jit, jit_apart, load_relaxed, store_relaxed
 from emu.mm.buddy import free_by_block_type, rmqueue_run
+from emu.mm.gfp import ALLOC_NO_LOCKS, ALLOC_TRYLOCK, ALLOC_WMARK_HIGH
 from emu.mm.page import (
     MIGRATE_MOVABLE,
     MIGRATE_PCPTYPES,
@@ -23,16 +27,28 @@ from emu.mm.page import (
     page_move,
     pageblock_type,
 )
-from emu.mm.zone import ZONE, zone_lock, zone_unlock
+from emu.mm.zone import (
+    PCP_V59,
+    PCP_V61,
+    PCP_V67,
+    ZONE,
+    wmark_pages,
+    zone_lock,
+    zone_may_lock,
+    zone_trylock,
+    zone_unlock,
+)
 from emu.ring import stack_count, stack_pop, stack_pop_many, stack_push, stack_push_many
 from emu.shm import MAP, line, region, struct
-from emu.stats import VM, count_n
+from emu.stats import VM, count, count_n
+from emu.sync import LOCK, spin_lock_timed, spin_trylock_timed, spin_unlock_timed
 from emu.trace import EV, trace_event
 
 PCP = struct(
     "pcp",
     line("anyone, by compare-and-swap", ("lists", MIGRATE_PCPTYPES)),
-    line("processes of this CPU, as hints", "high", "alloc_factor", "free_count"),
+    line("processes of this CPU, as hints", "high", "alloc_factor", "free_count", "free_factor"),
+    line("pcp->lock", ("lock", LOCK.SIZE)),
 )
 
 PCP_BATCH_SCALE_MAX = 5
@@ -80,10 +96,47 @@ def pcp_put(seg, me, pcp, pfn, migratetype):
         stack_push(seg, pcp + PCP.lists + migratetype, page_links(seg), PAGE.SIZE, pfn)
 
 
+@jit
+def pcp_trylock(seg, me, zone, pcp):
+    """1 if the kernel's paths may use the list now: pcp->lock was free, or the rule knows no such lock."""
+    if seg[zone + ZONE.pcp_rule] == PCP_V59:
+        return 1
+    if spin_trylock_timed(seg, me, pcp + PCP.lock) == 0:
+        count(seg, me, VM.pcp_lock_contended)
+        return 0
+    return 1
+
+
+@jit
+def pcp_lock(seg, me, zone, pcp):
+    """Take pcp->lock, where the rule knows it: for drains. Before zone->lock."""
+    if seg[zone + ZONE.pcp_rule] != PCP_V59:
+        spin_lock_timed(seg, me, pcp + PCP.lock)
+
+
+@jit
+def pcp_unlock(seg, me, zone, pcp):
+    """Release what pcp_trylock() or pcp_lock() took."""
+    if seg[zone + ZONE.pcp_rule] != PCP_V59:
+        spin_unlock_timed(seg, me, pcp + PCP.lock)
+
+
 @jit_apart
-def rmqueue_bulk(seg, me, zone, migratetype, want, dst):
-    """Take up to `want` pages from the buddy under one hold of zone->lock into words dst..; returns how many."""
-    zone_lock(seg, me, zone)
+def rmqueue_bulk(seg, me, zone, migratetype, want, dst, alloc_flags):
+    """Take up to `want` pages from the buddy under one hold of zone->lock into words dst..; returns how many.
+
+    With ALLOC_TRYLOCK none if the lock is not free; with ALLOC_NO_LOCKS none at all.
+    """
+    if alloc_flags & ALLOC_NO_LOCKS != 0:
+        return 0
+    if alloc_flags & ALLOC_TRYLOCK != 0:
+        if zone_trylock(seg, me, zone) == 0:
+            count(seg, me, VM.zone_trylock_fail)
+            return 0
+    else:
+        if zone_may_lock(seg, me, zone) == 0:
+            return 0
+        zone_lock(seg, me, zone)
     got = 0
     while got < want:
         taken = rmqueue_run(seg, me, zone, migratetype, want - got, dst + got)
@@ -110,9 +163,13 @@ def nr_pcp_alloc(seg, zone, pcp):
     batch = seg[zone + ZONE.batch]
     if seg[zone + ZONE.auto_high] == 0:
         return min(batch, BATCH_LIMIT)
+    high = min(max(load_relaxed(seg, pcp + PCP.high), seg[zone + ZONE.high_min]), seg[zone + ZONE.high_max])
+    if high < batch:
+        return 1
     factor = load_relaxed(seg, pcp + PCP.alloc_factor)
     want = batch << factor
-    high = min(load_relaxed(seg, pcp + PCP.high) + want, seg[zone + ZONE.high_max])
+    if load_relaxed(seg, zone + ZONE.below_high) == 0:
+        high = min(high + want, seg[zone + ZONE.high_max])
     store_relaxed(seg, pcp + PCP.high, high)
     room = max(high - pcp_count(seg, pcp) - batch, batch)
     if want <= room and factor < PCP_BATCH_SCALE_MAX:
@@ -121,9 +178,12 @@ def nr_pcp_alloc(seg, zone, pcp):
 
 
 @jit
-def rmqueue_pcplist(seg, me, zone, pcp, migratetype):
-    """A page by way of the CPU's list, which is refilled by a batch when empty; NO_PAGE if the zone has none."""
-    if seg[zone + ZONE.auto_high] != 0:
+def take_or_refill(seg, me, zone, pcp, migratetype, alloc_flags):
+    """A page of the CPU's list, which is refilled by a batch when empty; NO_PAGE if that brought none."""
+    rule = seg[zone + ZONE.pcp_rule]
+    if rule == PCP_V61:
+        store_relaxed(seg, pcp + PCP.free_factor, load_relaxed(seg, pcp + PCP.free_factor) >> 1)
+    elif rule == PCP_V67:
         freed = load_relaxed(seg, pcp + PCP.free_count)
         if freed != 0:
             store_relaxed(seg, pcp + PCP.free_count, freed >> 1)
@@ -132,7 +192,7 @@ def rmqueue_pcplist(seg, me, zone, pcp, migratetype):
         return pfn
     dst = scratch_of(seg, me)
     want = nr_pcp_alloc(seg, zone, pcp)
-    got = rmqueue_bulk(seg, me, zone, migratetype, want, dst)
+    got = rmqueue_bulk(seg, me, zone, migratetype, want, dst, alloc_flags)
     if got == 0:
         return NO_PAGE
     count_n(seg, me, VM.pcp_refill_pages, got)
@@ -144,8 +204,20 @@ def rmqueue_pcplist(seg, me, zone, pcp, migratetype):
 
 
 @jit_apart
+def rmqueue_pcplist(seg, me, zone, pcp, migratetype, alloc_flags):
+    """A page by way of the CPU's list; NO_PAGE if pcp->lock is held, or neither list nor zone has one."""
+    if pcp_trylock(seg, me, zone, pcp) == 0:
+        return NO_PAGE
+    pfn = take_or_refill(seg, me, zone, pcp, migratetype, alloc_flags)
+    pcp_unlock(seg, me, zone, pcp)
+    return pfn
+
+
+@jit_apart
 def pcp_drain(seg, me, zone, pcp, pages):
     """Move up to `pages` pages (BATCH_LIMIT at most) from the lists to the buddy, the fullest list first; how many."""
+    if zone_may_lock(seg, me, zone) == 0:
+        return 0  # the list stays over `high`, as after free_pages_nolock()
     pages = min(pages, BATCH_LIMIT)
     dst = scratch_of(seg, me)
     links = page_links(seg)
@@ -172,23 +244,90 @@ def pcp_drain(seg, me, zone, pcp, pages):
 
 
 @jit
-def free_to_pcp(seg, me, zone, pcp, pfn):
-    """Free a page that `me` holds to the CPU's list of its pageblock's type, draining when the list is over `high`."""
+def nr_pcp_high(seg, zone, pcp):
+    """How many pages the list may hold at this free. From rule v6.1 on less while kswapd frees pages in the zone."""
+    rule = seg[zone + ZONE.pcp_rule]
+    high = load_relaxed(seg, pcp + PCP.high)
+    if rule == PCP_V59:
+        return high
+    batch = seg[zone + ZONE.batch]
+    active = load_relaxed(seg, zone + ZONE.reclaim_active)
+    if rule == PCP_V61:
+        return min(batch << 2, high) if active != 0 else high
+    high_min = seg[zone + ZONE.high_min]
+    high_max = seg[zone + ZONE.high_max]
+    high = min(max(high, high_min), high_max)
+    shrunk = max(high - max(load_relaxed(seg, pcp + PCP.free_count), batch), high_min)
+    if active != 0:
+        store_relaxed(seg, pcp + PCP.high, shrunk)
+        return min(batch << 2, shrunk)
+    if high_min != high_max and load_relaxed(seg, zone + ZONE.below_high) != 0:
+        store_relaxed(seg, pcp + PCP.high, shrunk)
+        return max(pcp_count(seg, pcp), high_min)
+    return high
+
+
+@jit
+def nr_pcp_free(seg, zone, pcp, high):
+    """How many pages go at once when the list has reached `high`."""
+    rule = seg[zone + ZONE.pcp_rule]
+    batch = seg[zone + ZONE.batch]
+    if rule == PCP_V59:
+        return batch
+    if high < batch:
+        return 1
+    most = max(high - batch, batch)
+    if rule == PCP_V61:
+        factor = load_relaxed(seg, pcp + PCP.free_factor)
+        pages = batch << factor
+        if pages < most:
+            store_relaxed(seg, pcp + PCP.free_factor, factor + 1)
+    else:
+        pages = load_relaxed(seg, pcp + PCP.free_count)
+    return min(max(pages, batch), most)
+
+
+@jit
+def free_to_pcp(seg, me, zone, pcp, pfn, may_drain):
+    """Free a page that `me` holds to the CPU's list of its pageblock's type, draining when the list is over `high`.
+
+    Under pcp->lock where the rule knows it. may_drain 0: the list may grow, no other lock is taken.
+    """
     migratetype = pageblock_type(seg, pfn)
     if migratetype >= MIGRATE_PCPTYPES:
         migratetype = MIGRATE_MOVABLE
     pcp_put(seg, me, pcp, pfn, migratetype)
-    batch = seg[zone + ZONE.batch]
-    high = load_relaxed(seg, pcp + PCP.high)
-    if seg[zone + ZONE.auto_high] == 0:
-        if pcp_count(seg, pcp) >= high:
-            pcp_drain(seg, me, zone, pcp, batch)
+    if seg[zone + ZONE.pcp_rule] == PCP_V67:
+        store_relaxed(seg, pcp + PCP.alloc_factor, load_relaxed(seg, pcp + PCP.alloc_factor) >> 1)
+        most = seg[zone + ZONE.batch] << PCP_BATCH_SCALE_MAX
+        store_relaxed(seg, pcp + PCP.free_count, min(load_relaxed(seg, pcp + PCP.free_count) + 1, most))
+    if may_drain == 0:
         return
-    store_relaxed(seg, pcp + PCP.alloc_factor, load_relaxed(seg, pcp + PCP.alloc_factor) >> 1)
-    freed = min(load_relaxed(seg, pcp + PCP.free_count) + 1, batch << PCP_BATCH_SCALE_MAX)
-    store_relaxed(seg, pcp + PCP.free_count, freed)
+    high = nr_pcp_high(seg, zone, pcp)
     if pcp_count(seg, pcp) >= high:
-        pcp_drain(seg, me, zone, pcp, min(max(freed, batch), max(high - batch, batch), BATCH_LIMIT))
+        pcp_drain(seg, me, zone, pcp, nr_pcp_free(seg, zone, pcp, high))
+        if load_relaxed(seg, zone + ZONE.below_high) != 0:
+            # relaxed: a hint, as the kernel's bit
+            if load_relaxed(seg, zone + ZONE.nr_free) > wmark_pages(seg, zone, ALLOC_WMARK_HIGH):
+                store_relaxed(seg, zone + ZONE.below_high, 0)
+
+
+@jit
+def drain_pages_zone(seg, me, zone, pcp):
+    """Give every page of a CPU's lists in one zone back to the buddy; how many. Anyone."""
+    left = pcp_count(seg, pcp)
+    if left == 0:
+        return 0
+    drained = 0
+    pcp_lock(seg, me, zone, pcp)
+    while left > 0:
+        got = pcp_drain(seg, me, zone, pcp, left)
+        if got == 0:
+            break
+        drained += got
+        left -= got
+    pcp_unlock(seg, me, zone, pcp)
+    return drained
 
 
 @jit_apart
@@ -196,11 +335,14 @@ def pcp_decay(seg, me, zone, pcp):
     """What the vmstat worker does each second to a self-tuned list: high -= high/8, drain the excess (v6.7 on)."""
     high_min = seg[zone + ZONE.high_min]
     high = load_relaxed(seg, pcp + PCP.high)
+    most = min(seg[zone + ZONE.batch] << PCP_BATCH_SCALE_MAX, BATCH_LIMIT)  # drained in one go
     if high > high_min:
-        most = seg[zone + ZONE.batch] << PCP_BATCH_SCALE_MAX  # drained in one go, so `high` stays within reach
         high = max(pcp_count(seg, pcp) - most, high - (high >> 3), high_min)
         store_relaxed(seg, pcp + PCP.high, high)
     excess = pcp_count(seg, pcp) - high
-    if excess > 0:
-        return pcp_drain(seg, me, zone, pcp, min(excess, seg[zone + ZONE.batch] << PCP_BATCH_SCALE_MAX, BATCH_LIMIT))
-    return 0
+    if excess <= 0:
+        return 0
+    pcp_lock(seg, me, zone, pcp)
+    drained = pcp_drain(seg, me, zone, pcp, min(excess, most))
+    pcp_unlock(seg, me, zone, pcp)
+    return drained

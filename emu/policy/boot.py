@@ -4,7 +4,7 @@ Rule    runs in the launcher alone, before any fork.
 """
 
 from emu.arch import jit
-from emu.mm import MIGRATE_UNMOVABLE, NO_PAGE, PAGE, PG_STATIC, PG_TAKEN, page_move, page_of, rmqueue, zone_of
+from emu.mm import NO_PAGE, PAGE, PG_STATIC, PG_TAKEN, boot_page, page_move, page_of
 from emu.policy.sources import static_ring
 from emu.policy.stock import cache_put, held_add, stock_of
 from emu.ring import mpmc_put
@@ -14,7 +14,7 @@ from emu.ring import mpmc_put
 def fill_static(seg, cpu, pages):
     """Put `pages` pages into a CPU's reserve, whose ring is set up; returns how many memory had."""
     for done in range(pages):
-        pfn = rmqueue(seg, 0, zone_of(seg, 0), 0, MIGRATE_UNMOVABLE)
+        pfn = boot_page(seg, cpu)
         if pfn == NO_PAGE:
             return done
         page_move(seg, 0, pfn, PG_TAKEN, PG_STATIC, cpu)
@@ -28,7 +28,7 @@ def fill_cache(seg, cpu, pages):
     """Put `pages` pages into a CPU's cache; returns how many memory had."""
     stock = stock_of(seg, cpu)
     for done in range(pages):
-        pfn = rmqueue(seg, 0, zone_of(seg, 0), 0, MIGRATE_UNMOVABLE)
+        pfn = boot_page(seg, cpu)
         if pfn == NO_PAGE:
             return done
         cache_put(seg, 0, cpu, stock, pfn, PG_TAKEN)

@@ -38,7 +38,8 @@ MAP = struct(
     line("boot()", "procs", "cpus", "rcu", "rcu_nodes", "zones", "pcp", "mem_map", "pageblocks", "caches",
          "slab_cpus", "krc", "cfg_kvfree", "policy", "stock", "static", "pools", "user_words", "rings", "ring_slots", "workload", "slots",
          "schedule", "scratch", "counters", "histograms", "trace", "lockdep", "sheaves", "nodes", "cpu_nodes", "cfg_memory",
-         "drains"),
+         "drains",
+         "vmscan", "pgdats", "lruvecs", "mms", "app_slots", "kills", "vmscan_tasks", "psi", "shrinker", "monitor"),
     line("boot()", "first_pfn", "nr_pages", "nr_zones", "nr_caches", "nr_pcp_cpus", "page_base", "block_base",
          "nr_nodes"),
 )

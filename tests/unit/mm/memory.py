@@ -17,6 +17,8 @@ from emu.mm import (
     scratch_of,
     zone_of,
 )
+from emu.mm.gfp import ALLOC_NO_WATERMARKS, ALLOC_WMARK_LOW, gfp_pfmemalloc_flags, gfp_to_alloc_flags
+from emu.mm.zone import gfp_zone, lower_mark, wmark_pages
 from emu.shm import HEADER, RUN
 
 
@@ -86,3 +88,13 @@ def free_blocks(seg):
     if pages:
         assert min(pages) >= zone_word(seg, "start_pfn") and max(pages) < zone_word(seg, "end_pfn")
     return blocks
+
+
+def mark_for(seg, zone, gfp, first_pass, me=0):
+    """Free pages that a request must leave: at LOW (first_pass), or on the plain slow path."""
+    flags = ALLOC_WMARK_LOW
+    if not first_pass:
+        flags = gfp_pfmemalloc_flags(seg, gfp, me) or gfp_to_alloc_flags(seg, gfp, me)
+    if flags & ALLOC_NO_WATERMARKS:
+        return 0
+    return lower_mark(wmark_pages(seg, zone, flags), flags) + seg[zone + ZONE.lowmem_reserve + gfp_zone(gfp)]

@@ -28,9 +28,8 @@ from emu.mm import (
     vmalloc,
     zone_of,
 )
-from emu.mm.zone import mark_for
 from tests.small_machine import small_machine
-from tests.unit.mm.memory import fault_of, free_blocks, ledger, set_zone, zone_word
+from tests.unit.mm.memory import fault_of, free_blocks, ledger, mark_for, set_zone, zone_word
 
 # A phone of 2 GiB and 8 CPUs, a board of 1 GiB and 4: min_free_kbytes, marks, PCP of both rules, 3/8 of MIN.
 MACHINES = {

@@ -26,9 +26,9 @@ from emu.mm import (
     pcp_of,
     zone_of,
 )
+from emu.mm.gfp import GFP_HIGH, GFP_MEMALLOC
 from emu.mm.page import pageblock_type
 from emu.mm.pcp import pcp_put
-from emu.mm.zone import GFP_HIGH, GFP_MEMALLOC
 from emu.shm import ABORT, F_PAGE_OWNER, F_PAGE_STATE, F_WATERMARK, HEADER
 from emu.stats import VM, counter
 from emu.sync import LOCK

@@ -52,10 +52,10 @@ class Lists:
         pcp_put(self.seg, ME, self.pcp, pfn, kind)
 
     def get(self, kind=MIGRATE_UNMOVABLE):
-        return rmqueue_pcplist(self.seg, ME, self.zone, self.pcp, kind)
+        return rmqueue_pcplist(self.seg, ME, self.zone, self.pcp, kind, 0)
 
     def free(self, pfn):
-        free_to_pcp(self.seg, ME, self.zone, self.pcp, pfn)
+        free_to_pcp(self.seg, ME, self.zone, self.pcp, pfn, 1)
 
     def drain(self, pages):
         return pcp_drain(self.seg, ME, self.zone, self.pcp, pages)

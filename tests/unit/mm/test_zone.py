@@ -3,7 +3,7 @@
 import pytest
 
 from emu.mm import GFP_ATOMIC, GFP_BY_NAME, GFP_KERNEL, GFP_KERNEL_NORETRY, GFP_NOWAIT, ZONE, zone_of
-from emu.mm.zone import (
+from emu.mm.gfp import (
     GFP_DIRECT_RECLAIM,
     GFP_HIGH,
     GFP_KSWAPD_RECLAIM,
@@ -11,7 +11,9 @@ from emu.mm.zone import (
     GFP_NOMEMALLOC,
     GFP_NORETRY,
     GFP_NOWARN,
-    mark_for,
+)
+from emu.mm.zone import (
+    ZONE_NORMAL,
     zone_free_add,
     zone_lock,
     zone_unlock,
@@ -20,7 +22,7 @@ from emu.mm.zone import (
 from emu.stats import HIST, hist_count
 from emu.sync import LOCK
 from tests.small_machine import small_machine
-from tests.unit.mm.memory import set_zone, zone_word
+from tests.unit.mm.memory import mark_for, set_zone, zone_word
 
 MIN, LOW = 1000, 1250
 
@@ -69,7 +71,7 @@ def test_atomic_floor_of_a_phone_a_board_and_a_server(seg, minimum, atomic, high
 
 
 def test_lowmem_reserve_comes_on_top_of_every_mark(seg):
-    set_zone(seg, reserve=17)
+    seg[zone_of(seg, 0) + ZONE.lowmem_reserve + ZONE_NORMAL] = 17
     zone = zone_of(seg, 0)
     assert mark_for(seg, zone, GFP_ATOMIC, 0) == 375 + 17
     assert mark_for(seg, zone, GFP_KERNEL, 0) == MIN + 17
@@ -92,17 +94,17 @@ def test_free_pages_must_exceed_the_mark_not_reach_it(seg):
     zone = zone_of(seg, 0)
     for free, ok in ((MIN - 1, 0), (MIN, 0), (MIN + 1, 1)):
         set_zone(seg, nr_free=free)
-        assert zone_watermark_ok(seg, zone, MIN) == ok
+        assert zone_watermark_ok(seg, zone, 0, MIN, ZONE_NORMAL, 0) == ok
     set_zone(seg, nr_free=0)
-    assert zone_watermark_ok(seg, zone, 0) == 0
+    assert zone_watermark_ok(seg, zone, 0, 0, ZONE_NORMAL, 0) == 0
 
 
 def test_pages_kept_for_high_order_atomics_do_not_count(seg):
     zone = zone_of(seg, 0)
-    set_zone(seg, nr_free=MIN + 10, nr_highatomic=9)
-    assert zone_watermark_ok(seg, zone, MIN) == 1
-    set_zone(seg, nr_highatomic=10)
-    assert zone_watermark_ok(seg, zone, MIN) == 0
+    set_zone(seg, nr_free=MIN + 10, nr_free_highatomic=9)
+    assert zone_watermark_ok(seg, zone, 0, MIN, ZONE_NORMAL, 0) == 1
+    set_zone(seg, nr_free_highatomic=10)
+    assert zone_watermark_ok(seg, zone, 0, MIN, ZONE_NORMAL, 0) == 0
 
 
 def test_the_lowest_free_count_is_remembered(seg):

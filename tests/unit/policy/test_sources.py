@@ -17,12 +17,12 @@ from emu.mm import (
     free_page,
     zone_of,
 )
-from emu.mm.zone import mark_for
 from emu.policy import GOT_NOTHING, STOCK, put_page, stock_of, take_page
 from emu.policy.sources import static_ring
 from emu.ring import mpmc_count
 from emu.sync import LOCK
 from tests.crew import Crew
+from tests.unit.mm.memory import mark_for
 
 
 def take(crew: Crew, cpu: int = 0) -> int:
