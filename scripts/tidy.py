@@ -34,6 +34,7 @@ LAYERS = (
     ("ring", "stats", "trace"),
     ("sync",),
     ("mm", "rcu"),
+    ("vmscan",),
     ("policy",),
     ("kvfree",),
     ("workload",),

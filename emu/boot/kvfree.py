@@ -44,6 +44,7 @@ def boot_krcs(seg: Words, plan: Plan) -> None:
     seg[words + KVFREE.whole_slot] = int(kvfree.attach == "whole-slot")
     seg[words + KVFREE.work_bound] = int(kvfree.work_bound)
     seg[words + KVFREE.freed_to_worker] = int(kvfree.freed_page_to == "worker")
+    seg[words + KVFREE.shrinks_cache] = int(kvfree.shrinker == "queued-and-cached")
     seg[words + KVFREE.nr_batches] = kvfree.nr_batches
     seg[words + KVFREE.batching] = int(kvfree.batching)
     seg[words + KVFREE.work_delay_ns] = kvfree.work_delay_ns

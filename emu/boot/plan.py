@@ -11,7 +11,7 @@ from emu.config import Resolved
 from emu.kvfree import KRC
 from emu.mm import CACHE, PCP, ZONE
 from emu.policy import STOCK
-from emu.shm import COORDINATOR, MUTATOR, PAGE_REFILL, PROC, RECLAIM, ROLE_NAMES
+from emu.shm import APP, COORDINATOR, KSWAPD, MONITOR, MUTATOR, PAGE_REFILL, PROC, RECLAIM, ROLE_NAMES
 from emu.sync import CPU
 from emu.workload import LOAD
 
@@ -88,13 +88,21 @@ class Plan:
 
 
 def plan_roles(resolved: Resolved) -> list[Role]:
-    """Who takes part: a mutator per CPU, refill and reclaim per CPU where bound, one coordinator."""
+    """Who takes part: a mutator per CPU, refill and reclaim per CPU where bound, one coordinator; what is asked for.
+
+    Applications stand next to each other.
+    """
     cpus = resolved.cpus.count
     kinds: list[tuple[int, int, int]] = [(MUTATOR, cpu, cpu) for cpu in range(cpus)]
     if resolved.policy.refill.trigger != "none":
         kinds += per_cpu_or_one(PAGE_REFILL, cpus, resolved.policy.refill.bound)
     kinds += per_cpu_or_one(RECLAIM, cpus, resolved.kvfree.work_bound)
     kinds.append((COORDINATOR, UNBOUND, 0))
+    if resolved.vmscan.kswapd:
+        kinds += [(KSWAPD, UNBOUND, node) for node in range(resolved.memory.nodes)]
+    kinds += [(APP, UNBOUND, app) for app in range(resolved.apps.count)]
+    if resolved.monitor.kind != "none":
+        kinds.append((MONITOR, UNBOUND, 0))
     return [Role(index, kind, cpu, number) for index, (kind, cpu, number) in enumerate(kinds)]
 
 

@@ -74,6 +74,7 @@ _V59 = {
     "kvfree.attach": "per-channel",
     "kvfree.work_bound": True,
     "kvfree.freed_page_to": "worker",
+    "kvfree.shrinker": "queued",
     "policy.sources": ("cache", "nowait"),
     "policy.one_arg_sources": ("cache", "nowait"),
     "policy.refill.trigger": "none",
@@ -104,6 +105,7 @@ _V511 = _RFC | {
     "policy.refill.gfp": "kernel",
 }
 _V61 = _V511 | {
+    "kvfree.shrinker": "queued-and-cached",
     "memory.pcp_rule": "v6.1",
     "memory.drain_rule": "remote",
     "kvfree.drain_ms": 5000,

@@ -208,6 +208,7 @@ def _kvfree(pick, run, uses_cache):
         polled_cookies=as_set("kvfree.polled_cookies", None if batching else False),
         attach=as_set("kvfree.attach", None if batching else "whole-slot"),
         work_bound=as_set("kvfree.work_bound", None if batching else True), freed_page_to=pick("kvfree.freed_page_to"),
+        shrinker=pick("kvfree.shrinker"),
         drain_jiffies=drain, drain_ns=drain * run.jiffy_ns,
         flood_objects=records if flood else 0, flood_drain_ns=flood * run.jiffy_ns,
         work_delay_ns=own["work_delay_ms"] * kernel.NSEC_PER_MSEC,

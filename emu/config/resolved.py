@@ -128,6 +128,7 @@ class ResolvedKvfree(Section, frozen=True):
     attach: str
     work_bound: bool
     freed_page_to: str
+    shrinker: str
     drain_jiffies: int
     drain_ns: int
     flood_objects: int

@@ -128,6 +128,7 @@ class Kvfree(Section, frozen=True):
     attach: Literal["per-channel", "whole-slot"] | None = None
     work_bound: bool | None = None
     freed_page_to: Literal["owner", "worker"] | None = None
+    shrinker: Literal["queued", "queued-and-cached"] | None = None
     batching: bool = True
     work_delay_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
 

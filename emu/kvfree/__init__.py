@@ -22,10 +22,12 @@ from emu.kvfree.krc import (
 )
 from emu.kvfree.monitor import all_reclaimed, kfree_rcu_monitor, queued_objects, reclaim_step
 from emu.kvfree.reclaim import kfree_rcu_work
+from emu.kvfree.shrinker import kfree_rcu_shrink_count, kfree_rcu_shrink_scan
 
 __all__ = [
     "BNODE", "CB", "KRC", "KRW", "KVFREE", "MAX_RECORDS_LONG", "MAX_RECORDS_SHORT", "MAX_BATCHES", "N_CHANNELS",
     "TO_ARRAY", "TO_LIST", "TO_SYNC", "advance_callbacks", "all_reclaimed", "cb_of", "header_words",
-    "kfree_rcu_monitor", "kfree_rcu_work", "krc_of", "krw_of", "kvfree_call_rcu", "kvfree_of",
+    "kfree_rcu_monitor", "kfree_rcu_shrink_count", "kfree_rcu_shrink_scan", "kfree_rcu_work",
+    "krc_of", "krw_of", "kvfree_call_rcu", "kvfree_of",
     "kvfree_rcu_mightsleep", "queued_objects", "reclaim_step",
 ]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from emu.arch import JIT, apart_functions, cache_root, private_words
 from emu.host import set_parent_death_signal
-from emu.shm import COORDINATOR, MUTATOR, PAGE_REFILL, RECLAIM
+from emu.shm import APP, COORDINATOR, KSWAPD, MONITOR, MUTATOR, PAGE_REFILL, RECLAIM
 
 Held = Callable[[], AbstractContextManager]
 
@@ -29,10 +29,10 @@ SAY_S = 5.0
 
 def worker_mains() -> dict[int, Callable]:
     """The mains of workers/, by role."""
-    from workers import coordinator, mutator, page_refill, reclaim
+    from workers import app, coordinator, kswapd, monitor, mutator, page_refill, reclaim
 
     return {MUTATOR: mutator.main, PAGE_REFILL: page_refill.main, RECLAIM: reclaim.main,
-            COORDINATOR: coordinator.main}
+            COORDINATOR: coordinator.main, KSWAPD: kswapd.main, APP: app.main, MONITOR: monitor.main}
 
 
 def _stamp() -> Path:

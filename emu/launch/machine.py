@@ -26,12 +26,15 @@ from emu.policy import STOCK
 from emu.rcu import RCU, gp_is_clean
 from emu.shm import (
     ABORT,
+    APP,
     BOOT,
     COORDINATOR,
     DRAIN,
     DRAINED,
     EXITED,
     HEADER,
+    KSWAPD,
+    MONITOR,
     MUTATOR,
     PAGE_REFILL,
     PARKED,
@@ -45,7 +48,8 @@ from emu.shm import (
 from emu.stats import VM, VM_WORDS
 from emu.sync import proc_ring
 
-ROLE_KEYS = {MUTATOR: "mutator", PAGE_REFILL: "page_refill", COORDINATOR: "coordinator", RECLAIM: "reclaim"}
+ROLE_KEYS = {MUTATOR: "mutator", PAGE_REFILL: "page_refill", COORDINATOR: "coordinator", RECLAIM: "reclaim",
+             KSWAPD: "kswapd", APP: "app", MONITOR: "monitor"}
 START_LEAD_NS = 2_000_000  # from the launcher's word to time zero, plus a share per process
 START_LEAD_PER_PROC_NS = 60_000
 PARK_LIMIT_S = 60.0

@@ -47,6 +47,16 @@ EVENTS = {
         "pfn", "pages", "kmem:mm_page_pcpu_drain", "a batch of per-CPU pages went to the buddy"),
     "mm_page_alloc_extfrag": Event(
         "pfn", "fallback_order", "kmem:mm_page_alloc_extfrag", "a page came from another migrate type"),
+    # reclaim
+    "mm_vmscan_wakeup_kswapd": Event("node", "", "vmscan:mm_vmscan_wakeup_kswapd", "kswapd was woken"),
+    "mm_vmscan_kswapd_run": Event("node", "pages", "balance_pgdat()", "kswapd ended a run"),
+    "mm_vmscan_direct_reclaim_begin": Event(
+        "cpu", "", "vmscan:mm_vmscan_direct_reclaim_begin", "an allocating caller began to reclaim"),
+    "mm_vmscan_direct_reclaim_end": Event(
+        "cpu", "pages", "vmscan:mm_vmscan_direct_reclaim_end", "it ended, with so many pages"),
+    "mark_victim": Event("app", "cause", "oom:mark_victim", "an application was killed; 1 oom, 2 lmkd, 3 oomd"),
+    "app_exit": Event("app", "pages", "", "a killed application has given its memory back"),
+    "psi_event": Event("triggers", "thrashing_percent", "", "a pressure trigger fired; 1 partial, 2 complete"),
     # scheduling inside one emulated CPU, and the load
     "preempt_resched": Event("cpu", "", "", "a section ended and let a waiting worker in"),
     "lockdep_splat": Event(

@@ -23,6 +23,7 @@ KNOWN = {
     "kvfree.attach": ("per-channel", "per-channel", "per-channel", "per-channel", "whole-slot"),
     "kvfree.work_bound": (True, True, True, True, False),
     "kvfree.freed_page_to": ("worker", "owner", "owner", "owner", "owner"),
+    "kvfree.shrinker": ("queued", "queued", "queued", "queued-and-cached", "queued-and-cached"),
     "policy.sources": (["cache", "nowait"], ["cache", "pcp-lockless"], ["cache"], ["cache"], ["cache"]),
     "policy.one_arg_sources": (
         ["cache", "nowait"], ["cache", "pcp-lockless"], ["cache"], ["cache", "direct"], ["cache", "direct"],
