@@ -25,14 +25,14 @@ from emu.mm import (
 from emu.policy import (
     GOT_NOTHING,
     STOCK,
-    TRY_DIRECT,
-    direct_found,
-    direct_missed,
+    page_fetched,
+    refill_if_low,
+    refill_kick,
     refill_request,
-    refill_ring,
+    source_at,
     stock_of,
     take_page,
-    take_sleeping,
+    take_unlocked,
 )
 from emu.rcu import RDP, get_state_synchronize_rcu, rdp_of, synchronize_rcu, timer_expiry
 from emu.shm import HEADER, MAP, PROC, line, now_ns, proc_of, region, struct
@@ -74,7 +74,7 @@ KRC = struct(
 KVFREE = struct(
     "kvfree",
     line("boot()", "drain_jiffies", "flood_jiffies", "polled", "whole_slot", "work_bound", "freed_to_worker",
-         "nr_batches", "nr_reclaims", "batching", "work_delay_ns", "free_cost_ns"),
+         "nr_batches", "nr_reclaims", "batching", "work_delay_ns", "free_cost_ns", "shrinks_cache"),
 )
 
 NEVER = 1 << 60
@@ -116,38 +116,37 @@ def add_bnode(seg, krc, channel, pfn):
 
 
 @jit_apart
-def need_bnode(seg, me, cpu, krc, channel):
-    """Ask the policy for a page and open a bnode on it; 0 if there is none. Under krc->lock."""
-    if seg[kvfree_of(seg) + KVFREE.batching] == 0:
-        return 0
-    lockdep_acquired(seg, me, LC.krc, krc)  # the array path does not note it
-    pfn = take_page(seg, me, cpu, stock_of(seg, cpu), 0)
-    lockdep_released(seg, me, LC.krc, krc)
-    if pfn == GOT_NOTHING:
-        return 0
-    return add_bnode(seg, krc, channel, pfn)
+def need_bnode(seg, me, cpu, krc, channel, one_arg):
+    """Ask the policy for a page and open a bnode on it; 0 if there is none. Under krc->lock.
 
-
-@jit_apart
-def need_bnode_one_arg(seg, me, cpu, krc, channel):
-    """As need_bnode() for a caller that may sleep: its own allocation happens with the lock dropped and retaken."""
+    For a source that wants it, and a caller that may, the lock is dropped and taken again.
+    """
     if seg[kvfree_of(seg) + KVFREE.batching] == 0:
         return 0
     stock = stock_of(seg, cpu)
-    lockdep_acquired(seg, me, LC.krc, krc)
-    pfn = take_page(seg, me, cpu, stock, 1)
-    lockdep_released(seg, me, LC.krc, krc)
-    if pfn == TRY_DIRECT:
+    seg[stock + STOCK.gp_waited] = 0
+    pfn = ask_sources(seg, me, cpu, krc, stock, one_arg, 0)
+    while pfn < 0:  # source number -pfn - 1 is to be asked without the lock
+        after = -pfn
         spin_unlock(seg, me, krc)
-        pfn = take_sleeping(seg, me, cpu)
+        pfn = take_unlocked(seg, me, cpu, source_at(seg, one_arg, after - 1))
         spin_lock(seg, me, krc)
         if pfn != GOT_NOTHING:
-            direct_found(seg, me, stock)
+            page_fetched(seg, me, stock)
         else:
-            direct_missed(seg, me, cpu, stock)
+            pfn = ask_sources(seg, me, cpu, krc, stock, one_arg, after)
     if pfn == GOT_NOTHING:
         return 0
     return add_bnode(seg, krc, channel, pfn)
+
+
+@jit
+def ask_sources(seg, me, cpu, krc, stock, one_arg, first):
+    """take_page(), with krc->lock noted as held: the array path does not note it."""
+    lockdep_acquired(seg, me, LC.krc, krc)
+    pfn = take_page(seg, me, cpu, stock, one_arg, first)
+    lockdep_released(seg, me, LC.krc, krc)
+    return pfn
 
 
 @jit_apart
@@ -212,10 +211,11 @@ def kvfree_call_rcu(seg, me, cpu, obj):
     spin_lock(seg, me, krc)
     smp_mb_after_atomic()  # MB rcu.snap: what the caller unpublished before the cookie. Pairs with gp_start()
     channel = is_vmalloc(obj)
+    ring = 0
     bnode = seg[krc + KRC.bulk_head + channel]
     if bnode == 0 or seg[bnode + BNODE.nr_records] >= seg[krc + KRC.cap]:
-        bnode = need_bnode(seg, me, cpu, krc, channel)
-    ring = 0
+        bnode = need_bnode(seg, me, cpu, krc, channel, 0)
+        ring = refill_if_low(seg, me, stock_of(seg, cpu))
     way = TO_ARRAY
     if bnode != 0:
         append(seg, krc, bnode, channel, obj)
@@ -225,7 +225,7 @@ def kvfree_call_rcu(seg, me, cpu, obj):
         append_to_list(seg, krc, obj)
         stock = stock_of(seg, cpu)
         seg[stock + STOCK.window_objects] += 1
-        ring = refill_request(seg, me, stock)
+        ring += refill_request(seg, me, stock)
         count(seg, me, VM.kvfree_fallback_list)
     total = seg[krc + KRC.count] + 1
     seg[krc + KRC.count] = total
@@ -243,7 +243,7 @@ def kvfree_call_rcu(seg, me, cpu, obj):
 def ring_bells(seg, me, cpu, krc, ring, kick):
     """The wake-ups a call owes, with the lock dropped."""
     if ring != 0:
-        refill_ring(seg, me, cpu, stock_of(seg, cpu))
+        refill_kick(seg, me, cpu, stock_of(seg, cpu))
     if kick != 0:
         ring_or_defer(seg, me, cpu, seg[krc + KRC.reclaim])
     return 0
@@ -271,11 +271,12 @@ def kvfree_rcu_mightsleep(seg, me, cpu, obj):
     spin_lock(seg, me, krc)
     smp_mb_after_atomic()  # MB rcu.snap: as in kvfree_call_rcu()
     channel = is_vmalloc(obj)
+    ring = 0
     bnode = seg[krc + KRC.bulk_head + channel]
     if bnode == 0 or seg[bnode + BNODE.nr_records] >= seg[krc + KRC.cap]:
-        bnode = need_bnode_one_arg(seg, me, cpu, krc, channel)
+        bnode = need_bnode(seg, me, cpu, krc, channel, 1)
+        ring = refill_if_low(seg, me, stock_of(seg, cpu))
     count(seg, me, VM.kvfree_calls)
-    ring = 0
     kick = 0
     if bnode != 0:
         append(seg, krc, bnode, channel, obj)
@@ -287,7 +288,7 @@ def kvfree_rcu_mightsleep(seg, me, cpu, obj):
     else:
         stock = stock_of(seg, cpu)
         seg[stock + STOCK.window_objects] += 1
-        ring = refill_request(seg, me, stock)
+        ring += refill_request(seg, me, stock)
     spin_unlock(seg, me, krc)
     ring_bells(seg, me, cpu, krc, ring, kick)
     if bnode != 0:
@@ -298,9 +299,9 @@ def kvfree_rcu_mightsleep(seg, me, cpu, obj):
 
 @jit
 def free_after_sync(seg, me, cpu, obj):
-    """The one-argument fallback: wait for a grace period, then free in the caller."""
+    """The one-argument fallback: wait for a grace period, unless a source has done so, then free in the caller."""
     count(seg, me, VM.kvfree_fallback_sync)
-    if synchronize_rcu(seg, me, cpu) == 0:
+    if seg[stock_of(seg, cpu) + STOCK.gp_waited] == 0 and synchronize_rcu(seg, me, cpu) == 0:
         append_late(seg, me, cpu, obj)
         return
     if obj >= VMALLOC_START:

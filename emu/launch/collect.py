@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from emu.arch import Words, private_words
 from emu.boot import Plan, Role
 from emu.kvfree import KRC, KRW, MAX_BATCHES
+from emu.launch.collect_lockdep import collect_lockdep
+from emu.launch.collect_vmscan import collect_vmscan, vmscan_invariants
 from emu.mm import (
     CACHE,
     PAGE_STATES,
@@ -74,6 +76,7 @@ def collect_run(seg: Words, plan: Plan, record: dict, complete: bool) -> None:
                            "pages_ns_all": sum(cpu["pages_ns"] for cpu in record["cpus"])}
     record["ledger"] = collect_ledger(seg, plan, sums)
     record["locks"] = collect_locks(seg, plan)
+    record["lockdep"] = collect_lockdep(seg, plan)
     zone, rcu = plan.offsets["zones"], plan.offsets["rcu"]
     record["gp"] = {"started": sums["rcu_gp_start"], "ended": sums["rcu_gp_end"], "hz": plan.resolved.run.hz,
                     "gp_seq": seg[rcu + RCU.gp_seq]}
@@ -81,7 +84,8 @@ def collect_run(seg: Words, plan: Plan, record: dict, complete: bool) -> None:
                       "high": seg[zone + ZONE.wmark_high], "managed": seg[zone + ZONE.managed],
                       "nr_free_min": seg[zone + ZONE.nr_free_min], "nr_free_end": seg[zone + ZONE.nr_free]}
     record["rcuscale"] = collect_rcuscale(seg, plan)
-    record["contexts"] = {name: sum(seg[plan.load(cpu) + LOAD.by_context0 + i] for cpu in range(plan.cpus))
+    record["vmscan"] = collect_vmscan(seg, plan, per_process)
+    record["contexts"] = {name: sum(seg[plan.load(cpu) + LOAD.by_context + i] for cpu in range(plan.cpus))
                           for i, name in enumerate(CONTEXT_NAMES)}
     record["invariants"] = check_invariants(seg, plan, record, sums, complete)
 
@@ -130,7 +134,7 @@ def collect_cpu(seg: Words, plan: Plan, cpu: int, per_process: dict[str, list[in
 
 def collect_ledger(seg: Words, plan: Plan, sums: Sums) -> dict:
     """Where every page and every object is."""
-    out = private_words(16)
+    out = private_words(SLAB_OBJECTS + 1)
     shared = plan.offsets["scratch"]  # nobody runs: process 0's scratch words are free for the compiled count
     count_states(seg, shared)
     for i in range(SLAB_OBJECTS + 1):
@@ -148,6 +152,7 @@ def collect_ledger(seg: Words, plan: Plan, sums: Sums) -> dict:
     return {
         "managed": managed, "buddy": out[PG_BUDDY], "pcp": out[PG_PCP], "cache": out[PG_CACHE],
         "static": out[PG_STATIC], "bnode": out[PG_BNODE], "slab": out[PG_SLAB], "vmalloc": out[PG_VMALLOC],
+        **{PAGE_STATES[state]: out[state] for state in range(PG_VMALLOC + 1, len(PAGE_STATES))},
         "other": out[PG_TAKEN], "lost": managed - counted, "orphans": orphans,
         "objects": {"allocated": made, "live": live_objects(seg, plan), "queued": queued, "freed": freed},
         "slab_objects": out[SLAB_OBJECTS], "free_listed": count_free_blocks(seg),
@@ -237,7 +242,7 @@ def check_invariants(seg: Words, plan: Plan, record: dict, sums: Sums, complete:
 
     fault = fault_text(seg, plan)
     check("no fault while it ran", not fault, fault or "none raised")
-    pages = {k: ledger[k] for k in ("buddy", "pcp", "cache", "static", "bnode", "slab", "vmalloc", "other")}
+    pages = {k: ledger[k] for k in ("other", *PAGE_STATES) if k in ledger}
     check("every page is somewhere, once", sum(pages.values()) == ledger["managed"],
           f"managed {ledger['managed']}, found {sum(pages.values())}")
     if not complete:
@@ -268,6 +273,7 @@ def check_invariants(seg: Words, plan: Plan, record: dict, sums: Sums, complete:
     check("grace periods ended = started", record["gp"]["started"] == record["gp"]["ended"] and gp_is_clean(seg),
           f"started {record['gp']['started']}, ended {record['gp']['ended']}")
     check("no page in anybody's hands", ledger["other"] == 0, f"taken {ledger['other']}")
+    rows += vmscan_invariants(seg, plan, ledger)
     rows += check_histograms(record, sums)
     return rows
 

@@ -32,6 +32,7 @@ from emu.sync.lockdep import (
     may_acquire,
     may_block,
     may_enter,
+    may_trylock,
     read_splats,
 )
 from emu.sync.preempt import (
@@ -40,6 +41,7 @@ from emu.sync.preempt import (
     atomic_depth,
     cpu_enter,
     cpu_of,
+    do_softirq,
     model_section,
     preempt_disable,
     preempt_enable,
@@ -60,12 +62,12 @@ from emu.sync.spinlock import (
 )
 
 __all__ = [
-    "CALL_IN_NMI", "CONTEXT_NAMES", "CPU", "CTX_HARDIRQ", "CTX_IN_ALLOCATOR", "CTX_NMI", "CTX_RAW_LOCK", "CTX_SOFTIRQ",
-    "CTX_TASK", "CTX_TASK_ATOMIC", "CTX_ZONE_LOCK", "EXIT_ABANDONED", "HELD", "INVALID_WAIT_CONTEXT", "LC", "LOCK",
-    "LOCKDEP", "NOBODY", "ON_VIOLATION", "SELF_DEADLOCK", "SLEEP_IN_ATOMIC", "atomic_depth", "bell_seen",
-    "context_enter", "cpu_enter", "cpu_of", "held_of", "lockdep_acquired", "lockdep_on", "lockdep_released",
-    "lockdep_report", "lockdep_words", "may_acquire", "may_block", "may_enter", "model_section", "preempt_disable",
-    "preempt_enable", "preemptible", "proc_ring", "proc_sleep", "read_splats", "ring_or_defer", "rt_spin_lock",
-    "rt_spin_unlock", "spin_lock", "spin_lock_timed", "spin_trylock", "spin_trylock_timed", "spin_unlock",
-    "spin_unlock_timed",
+    "CALL_IN_NMI", "CONTEXT_NAMES", "CPU", "CTX_HARDIRQ", "CTX_IN_ALLOCATOR", "CTX_NMI", "CTX_RAW_LOCK",
+    "CTX_SOFTIRQ", "CTX_TASK", "CTX_TASK_ATOMIC", "CTX_ZONE_LOCK", "EXIT_ABANDONED", "HELD", "INVALID_WAIT_CONTEXT",
+    "LC", "LOCK", "LOCKDEP", "NOBODY", "ON_VIOLATION", "SELF_DEADLOCK", "SLEEP_IN_ATOMIC", "atomic_depth",
+    "bell_seen", "context_enter", "cpu_enter", "cpu_of", "do_softirq", "held_of", "lockdep_acquired", "lockdep_on",
+    "lockdep_released", "lockdep_report", "lockdep_words", "may_acquire", "may_block", "may_enter", "may_trylock",
+    "model_section", "preempt_disable", "preempt_enable", "preemptible", "proc_ring", "proc_sleep", "read_splats",
+    "ring_or_defer", "rt_spin_lock", "rt_spin_unlock", "spin_lock", "spin_lock_timed", "spin_trylock",
+    "spin_trylock_timed", "spin_unlock", "spin_unlock_timed",
 ]

@@ -75,7 +75,7 @@ def held_of(seg, me):
 @jit
 def context_enter(seg, me, context):
     """Say in which context process `me` runs from now on; returns the one it leaves. The process itself only."""
-    if lockdep_on(seg) == 0:
+    if region(seg, MAP.lockdep) == 0:
         return CTX_TASK
     word = held_of(seg, me) + HELD.context
     before = seg[word]
@@ -241,6 +241,16 @@ def may_block(seg, me, cpu):
     if lockdep_on(seg) == 0:
         return 1
     return judge(seg, me, cpu, LC.sleep, 0)
+
+
+@jit
+def may_trylock(seg, me):
+    """1 if a spinlock_t may be tried here: always, but for an NMI or hard interrupt of an RT kernel. Never counted."""
+    base = region(seg, MAP.lockdep)
+    if base == 0 or seg[base + LOCKDEP.rt] == 0:
+        return 1
+    context = seg[held_of(seg, me) + HELD.context]
+    return 0 if context == CTX_NMI or context == CTX_HARDIRQ else 1
 
 
 def lockdep_words(nr_procs: int) -> int:

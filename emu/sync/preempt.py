@@ -11,6 +11,7 @@ After   Linux preempt_count() and TIF_NEED_RESCHED; membarrier(2) for the asymme
 """
 
 from emu.arch import (
+    Hook,
     barrier,
     jit,
     jit_apart,
@@ -28,11 +29,14 @@ from emu.trace import EV, trace_event
 
 CPU = struct(
     "cpu",
-    line("mutator", "preempt_count", "t_open", "section"),
+    line("mutator", "preempt_count", "t_open", "section", "softirq"),
     line("whoever asks for the CPU; the mutator clears it", "need_resched"),
     line("boot()", "mutator", "refill", "reclaim", "core", "online",
          "counts"),
 )
+
+# (seg, me, cpu): what runs where a section ends, if CPU.softirq says that something was raised in it.
+do_softirq = Hook("do_softirq", 2)
 
 ASIDE_SLEEP_NS = 10_000_000
 NOBODY = -1
@@ -70,6 +74,9 @@ def preempt_schedule(seg, me, cpu):
     cpu_words = cpu_of(seg, cpu)
     store_relaxed(seg, cpu_words + CPU.need_resched, 0)
     store_relaxed(seg, cpu_words + CPU.t_open, now_ns(seg))
+    if seg[cpu_words + CPU.softirq] != 0:
+        seg[cpu_words + CPU.softirq] = 0
+        do_softirq(seg, me, cpu)
     count(seg, me, VM.preempt_resched)
     trace_event(seg, me, EV.preempt_resched, cpu, 0)
     if seg[cpu_words + CPU.refill] != NOBODY:

@@ -3,7 +3,8 @@
 Door of the room. The reader of recorded demand, emu.workload.ftrace, is a second, light door.
 """
 
-from emu.workload.demand import CONTEXT_BITS, CONTEXT_NAMES, KINDS, LOAD, MAX_SIZES, RCUSCALE, load_of
+from emu.sync import CONTEXT_NAMES
+from emu.workload.demand import CONTEXT_BITS, KINDS, LOAD, MAX_SIZES, RCUSCALE, load_of
 from emu.workload.mutator import (
     FINISHED,
     WAITED,

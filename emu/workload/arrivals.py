@@ -10,12 +10,12 @@ from emu.arch import jit, jit_apart
 from emu.rcu import gp_seq
 from emu.shm import HEADER, now_ns
 from emu.stats import HIST, VM, count, counter, hist_record
+from emu.sync import CTX_TASK
 from emu.trace import EV, trace_event
 from emu.workload.demand import (
     BURST,
     CONSTANT,
     CONTEXT_BITS,
-    CTX_TASK,
     FLOOD,
     LOAD,
     POISSON,

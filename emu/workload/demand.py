@@ -6,19 +6,19 @@ Rule    shares and cumulative weights are 32-bit fractions. Times are nanosecond
 
 from emu.arch import jit
 from emu.shm import MAP, line, region, struct
+from emu.sync import CONTEXT_NAMES, LOCK
 
 FLOOD, CONSTANT, POISSON, BURST, RCUSCALE, REPLAY = 0, 1, 2, 3, 4, 5
 KINDS = {"flood": FLOOD, "constant": CONSTANT, "poisson": POISSON, "burst": BURST, "rcuscale": RCUSCALE,
          "replay": REPLAY}
 MAX_SIZES = 16
-CTX_TASK, CTX_TASK_ATOMIC, CTX_SOFTIRQ, CTX_HARDIRQ, CTX_RAW_LOCK = 0, 1, 2, 3, 4
-CONTEXT_NAMES = ("task", "task_atomic", "softirq", "hardirq", "raw_lock")
+N_CONTEXTS = len(CONTEXT_NAMES)
 CONTEXT_BITS = 3  # a schedule word is time << CONTEXT_BITS | context
 
 LOAD = struct(
     "load",
     line("boot()", "kind", "interval_ns", "call_cost_ns", "resched_every", "one_arg", "vmalloc", "mixed_contexts",
-         ("contexts", 5), "sample_every", "max_calls", "takes_part"),
+         ("contexts", N_CONTEXTS), "sample_every", "max_calls", "takes_part"),
     line("boot()", "burst_calls", "gap_ns", "period_ns", "loops", "alloc_num", "loop_sleep_ns",
          "schedule", "schedule_len", "schedule_span", "pause_ns", "repeat", "whole_burst", "live", "slots",
          "busy_gap_ns"),
@@ -26,8 +26,9 @@ LOAD = struct(
     line("mutator", "random", "calls", "cursor", "reader_left", "sample_left", "resched_left", "in_section",
          "next_vmstat"),
     line("mutator", "due", "left", "position", "round", "base", "loop", "in_burst", "done"),
-    line("mutator", "t_start", "t_finish", "mem_begin", "mem_during", "gp_begin", "gp_finish", "by_context0",
-         "by_context1", "by_context2", "by_context3", "by_context4"),
+    line("mutator", "t_start", "t_finish", "mem_begin", "mem_during", "gp_begin", "gp_finish",
+         ("by_context", N_CONTEXTS)),
+    line("the raw lock of callers that hold one", ("raw_lock", LOCK.SIZE)),
     line("mutator, at the end of the first pass of a recording", "pass_calls", "pass_list", "pass_sync"),
 )
 

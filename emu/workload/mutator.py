@@ -10,11 +10,11 @@ Limits  a step makes at most STEP_CALLS calls, so stop words and ticks are looke
 
 from emu.arch import jit, jit_apart, sched_yield, store_relaxed
 from emu.kvfree import kvfree_call_rcu, kvfree_rcu_mightsleep
-from emu.mm import ZONE, pcp_decay, pcp_of, slab_flush_cpu, zone_of
+from emu.mm import ZONE, drain_asked, drain_work, pcp_decay, pcp_of, slab_flush_cpu, zone_of
 from emu.rcu import rcu_eqs_enter, rcu_eqs_exit, rcu_qs, rcu_tick
 from emu.shm import DRAINED, HEADER, MAP, PROC, RUN, now_ns, proc_of, region, run_state
 from emu.stats import HIST, VM, count, hist_record
-from emu.sync import CPU, bell_seen, cpu_of, preempt_disable, preempt_enable, proc_sleep
+from emu.sync import CPU, CTX_TASK, bell_seen, cpu_of, model_section, preempt_disable, preempt_enable, proc_sleep
 from emu.workload.arrivals import (
     arrivals_begin,
     calls_allowed,
@@ -24,7 +24,8 @@ from emu.workload.arrivals import (
     recorded_gap,
     whole_bursts_only,
 )
-from emu.workload.demand import CTX_TASK, LOAD, REPLAY, load_of
+from emu.workload.contexts import call_in_context
+from emu.workload.demand import LOAD, N_CONTEXTS, REPLAY, load_of
 from emu.workload.objects import fill_slots, new_object, read_object, replace_object
 from emu.workload.random import random_fraction
 
@@ -42,6 +43,7 @@ def enter_section(seg, cpu, load):
     if seg[load + LOAD.whole_burst] != 0 and seg[load + LOAD.in_section] == 0:
         seg[load + LOAD.in_section] = 1
         preempt_disable(seg, cpu)
+        model_section(seg, cpu, 1)
 
 
 @jit
@@ -49,6 +51,7 @@ def leave_section(seg, me, cpu, load):
     """End it: the CPU's workers get in if they asked."""
     if seg[load + LOAD.in_section] != 0:
         seg[load + LOAD.in_section] = 0
+        model_section(seg, cpu, 0)
         preempt_enable(seg, me, cpu)
 
 
@@ -59,6 +62,7 @@ def cond_resched(seg, me, cpu, load):
         rcu_qs(seg, me, cpu)
     leave_section(seg, me, cpu, load)
     rcu_tick(seg, me, cpu, now_ns(seg), 1)
+    drain_work(seg, me, cpu)
     enter_section(seg, cpu, load)
     return 0
 
@@ -70,7 +74,7 @@ def draw_context(seg, load):
         return next_context(seg, load)
     draw = random_fraction(seg, load + LOAD.random)
     context = 0
-    while context < 4 and draw >= seg[load + LOAD.contexts + context]:
+    while context < N_CONTEXTS - 1 and draw >= seg[load + LOAD.contexts + context]:
         context += 1
     return context
 
@@ -79,9 +83,7 @@ def draw_context(seg, load):
 def retire(seg, me, cpu, load, obj, context):
     """Make the call, in its context. One-argument calls are made from task context only."""
     if context != CTX_TASK:
-        preempt_disable(seg, cpu)
-        kvfree_call_rcu(seg, me, cpu, obj)
-        preempt_enable(seg, me, cpu)
+        call_in_context(seg, me, cpu, load, obj, context)
         return
     share = seg[load + LOAD.one_arg]
     if share > 0 and random_fraction(seg, load + LOAD.random) < share:
@@ -100,7 +102,7 @@ def one_call(seg, me, cpu, load):
     old = replace_object(seg, load, obj)
     if old == 0:
         return 0
-    seg[load + LOAD.by_context0 + context] += 1
+    seg[load + LOAD.by_context + context] += 1
     seg[load + LOAD.sample_left] -= 1
     if seg[load + LOAD.sample_left] <= 0:
         seg[load + LOAD.sample_left] = seg[load + LOAD.sample_every]
@@ -159,6 +161,8 @@ def wait_until(seg, me, cpu, load, due):
         now = now_ns(seg)
         if now >= due or now >= seg[HEADER.t_end]:
             break
+        if drain_asked(seg, cpu) != 0:
+            drain_work(seg, me, cpu)
         if due - now > SLEEP_ABOVE_NS:
             count(seg, me, VM.proc_sleeps)
             proc_sleep(seg, me, seen, min(due, seg[HEADER.t_end]))
@@ -238,6 +242,8 @@ def mutator_step(seg, me, cpu):
             wait_until(seg, me, cpu, load, due)
         return WAITED
     vmstat_update(seg, me, cpu, load, now)
+    if seg[load + LOAD.in_section] == 0 and drain_asked(seg, cpu) != 0:
+        drain_work(seg, me, cpu)
     limit = seg[load + LOAD.max_calls]
     if limit > 0:
         allowed = min(allowed, limit - seg[load + LOAD.calls])
