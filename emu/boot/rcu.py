@@ -30,6 +30,7 @@ def boot_rcu(seg: Words, plan: Plan) -> None:
     seg[rcu + RCU.first_fqs] = resolved.rcu.jiffies_till_first_fqs
     seg[rcu + RCU.next_fqs] = resolved.rcu.jiffies_till_next_fqs
     seg[rcu + RCU.stall_ns] = resolved.rcu.stall_timeout_ns
+    seg[rcu + RCU.others_ns] = resolved.rcu.others_ns
     seg[rcu + RCU.coordinator] = plan.of_kind(COORDINATOR)[0].index
     seg[rcu + RCU.nr_leaves] = leaves(plan.cpus)
     # Every CPU starts idle (eqs even), until its mutator begins.

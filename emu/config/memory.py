@@ -13,6 +13,7 @@ from emu.config.resolved import ResolvedMemory, ResolvedZone
 
 KINDS = ("DMA", "DMA32", "NORMAL")  # lowest first
 SMALLEST_ZONE_PAGES = 64
+BOOST_FACTOR = 15_000  # kernel: watermark_boost_factor
 
 
 def scaled(pages: int, scale: float) -> int:
@@ -39,8 +40,11 @@ def zone_sizes(pick) -> list[tuple[int, int, int]]:
     return sorted(zones, key=lambda zone: (zone[0], -zone[1]))
 
 
-def resolve_memory(pick) -> ResolvedMemory:
-    """The record of [memory]. `pick` gives a key's value from the first layer that has one."""
+def resolve_memory(pick, kswapd: bool) -> ResolvedMemory:
+    """The record of [memory]. `pick` gives a key's value from the first layer that has one.
+
+    kswapd: there is one, which takes back what fallback pollution adds to the marks; without it nothing is added.
+    """
     own = pick.section("memory")
     sizes, cpus = zone_sizes(pick), pick("cpus.count")
     own["zones"] = ()
@@ -53,7 +57,7 @@ def resolve_memory(pick) -> ResolvedMemory:
     if own["thp"]:
         free_kbytes = max(free_kbytes, kernel.thp_min_free_kbytes(managed, len(sizes)))
     rules = {key: pick(f"memory.{key}") for key in ("pcp_rule", "reserve_rule", "drain_rule")}
-    boost = pick("memory.watermark_boost_factor", 0)
+    boost = pick("memory.watermark_boost_factor", BOOST_FACTOR if kswapd else 0)
     zones = tuple(
         _zone(pick, size, sizes, max(1, len(node_cpus(size[0], nodes, cpus))), own, free_kbytes, rules, boost)
         for size in sizes)

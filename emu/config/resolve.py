@@ -44,7 +44,8 @@ def resolve(scenario: Scenario) -> Resolved:
     raise_problems(check_names(scenario.keys), scenario.name_of)
     pick = _Layers(scenario)
     run = _run(pick)
-    memory = resolve_memory(pick)
+    vmscan = resolve_vmscan(pick)
+    memory = resolve_memory(pick, vmscan.kswapd)
     sources, one_arg = _sources(pick)
     kvfree = _kvfree(pick, run, uses_cache="cache" in sources + one_arg)
     policy = _policy(pick, run, sources, one_arg, kvfree.min_cached_objs)
@@ -53,7 +54,7 @@ def resolve(scenario: Scenario) -> Resolved:
         slab=_slab(pick), rcu=_rcu(pick, run), kvfree=kvfree, policy=policy,
         workload=_workload(pick, scenario), readers=_readers(pick), trace=scenario.keys.trace,
         lockdep=scenario.keys.lockdep,
-        vmscan=resolve_vmscan(pick), apps=resolve_apps(scenario.keys.apps), monitor=scenario.keys.monitor,
+        vmscan=vmscan, apps=resolve_apps(scenario.keys.apps), monitor=scenario.keys.monitor,
         users=resolve_users(scenario.keys.users), hogs=scenario.keys.hogs, hotplug=scenario.keys.hotplug,
         cgroup=scenario.keys.cgroup, series=resolve_series(scenario.keys.series, run.duration_ms),
         provenance={}, notes=(),
@@ -173,6 +174,7 @@ def _rcu(pick, run):
         first_fqs_ns=first * run.jiffy_ns, next_fqs_ns=following * run.jiffy_ns,
         sched_qs_jiffies=urge, sched_qs_ns=urge * run.jiffy_ns,
         stall_timeout_ns=own["stall_timeout_ms"] * kernel.NSEC_PER_MSEC,
+        others_ns=kernel.NSEC_PER_SEC // own["other_gp_per_s"] if own["other_gp_per_s"] else 0,
     )
 
 

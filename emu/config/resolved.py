@@ -102,11 +102,13 @@ class ResolvedRcu(Section, frozen=True):
     jiffies_till_first_fqs: int
     jiffies_till_next_fqs: int
     stall_timeout_ms: int
+    other_gp_per_s: int
     first_fqs_ns: int
     next_fqs_ns: int
     sched_qs_jiffies: int
     sched_qs_ns: int
     stall_timeout_ns: int
+    others_ns: int
 
 
 class ResolvedKvfree(Section, frozen=True):

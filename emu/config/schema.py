@@ -115,6 +115,7 @@ class Rcu(Section, frozen=True):
     jiffies_till_first_fqs: Annotated[int, Meta(ge=1, le=10_000, examples=[1])] | None = None
     jiffies_till_next_fqs: Annotated[int, Meta(ge=1, le=10_000, examples=[1])] | None = None
     stall_timeout_ms: Annotated[int, Meta(ge=100, le=300_000)] = 21_000
+    other_gp_per_s: Annotated[int, Meta(ge=0, le=10_000)] = 0
 
 
 class Kvfree(Section, frozen=True):

@@ -22,7 +22,8 @@ def test_regions_follow_each_other_by_lines_and_end_before_the_pages(overrides):
     assert plan.first_pfn % ALIGN_PFN == 0
     assert places[-1] < plan.first_pfn << PAGE_SHIFT
     assert plan.size_words == (plan.first_pfn + plan.resolved.memory.managed_pages) * PAGE_WORDS
-    figures = {"SIZE", "first_pfn", "nr_pages", "nr_zones", "nr_caches", "nr_pcp_cpus", "page_base", "block_base"}
+    figures = {"SIZE", "first_pfn", "nr_pages", "nr_zones", "nr_caches", "nr_pcp_cpus", "page_base", "block_base",
+               "nr_nodes"}
     assert set(plan.offsets) == set(MAP._fields) - figures
 
 

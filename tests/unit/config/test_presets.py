@@ -13,7 +13,9 @@ READY_POLICIES = [name for name, row in POLICIES.items() if not row.needs]
 
 #                 E59           ERFC                        E511        E61                     E612
 KNOWN = {
-    "memory.pcp_rule": ("v5.9", "v5.9", "v5.9", "v5.9", "v6.7"),
+    "memory.pcp_rule": ("v5.9", "v5.9", "v5.9", "v6.1", "v6.7"),
+    "memory.reserve_rule": ("v5.9", "v5.9", "v5.9", "v5.9", "v6.3"),
+    "memory.drain_rule": ("work", "work", "work", "remote", "remote"),
     "kvfree.bnode_records": (510, 510, 510, 510, 507),
     "kvfree.min_cached_objs": (2, 5, 5, 5, 5),
     "kvfree.boot_fill": (True, False, False, False, False),
@@ -60,7 +62,7 @@ def test_an_epoch_has_the_kernels_value(dotted):
 @pytest.mark.parametrize("name", EPOCHS)
 def test_an_epoch_fills_exactly_what_has_neither_default_nor_formula(name):
     by_formula = {
-        "memory.min_free_kbytes", "memory.pcp_batch", "memory.pcp_high", "rcu.jiffies_till_first_fqs",
+        "memory.min_free_kbytes", "memory.watermark_boost_factor", "memory.pcp_batch", "memory.pcp_high", "rcu.jiffies_till_first_fqs",
         "rcu.jiffies_till_next_fqs", "policy.refill.amount", "run.preempt_count",
     }
     left_open = {key for key, row in all_keys().items() if row.default is None}

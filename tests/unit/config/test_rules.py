@@ -153,6 +153,6 @@ def test_a_rate_beyond_the_cost_of_a_call_is_remarked():
 
 
 def test_simplifications_are_remarked():
-    assert notes_of(run__epoch="E61")[0].startswith("E61: the PCP follows the rule of v5.9")
-    assert notes_of(run__epoch="E61", memory__pcp_rule="v6.7") == ()
+    assert notes_of(run__epoch="E59", run__preemption="rt")[0].startswith("E59 with rt: ")
+    assert notes_of(run__epoch="E61") == ()
     assert "source nowait is left out" in notes_of(run__epoch="E59", run__preemption="rt")[0]

@@ -10,6 +10,7 @@ from emu.mm import (
     MIGRATE_MOVABLE,
     MIGRATE_UNMOVABLE,
     PAGE,
+    PAGE_STATES,
     PCP,
     PG_SLAB,
     PG_TAKEN,
@@ -136,7 +137,7 @@ def test_the_ledger_names_every_page_by_its_use():
     assert fault_of(seg)[0] == 0
 
 
-@pytest.mark.parametrize("word", [0, 11, 200])
+@pytest.mark.parametrize("word", [0, len(PAGE_STATES), 200])
 def test_a_page_that_no_state_names_is_counted(word):
     seg = small_machine().seg
     pfn = alloc_page(seg, 0, 0, GFP_KERNEL, MIGRATE_UNMOVABLE)

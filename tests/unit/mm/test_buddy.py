@@ -16,6 +16,7 @@ from emu.mm import (
     PAGE,
     PAGEBLOCK_ORDER,
     PG_BUDDY,
+    PG_LRU,
     PG_TAKEN,
     ZONE,
     count_free_blocks,
@@ -199,6 +200,42 @@ def test_blocks_of_two_types_inside_one_pageblock_do_merge():
     assert len(free_blocks(seg)) == 3
 
 
+@pytest.mark.parametrize("kind, users, changes", [
+    (MIGRATE_UNMOVABLE, PG_TAKEN, True),  # none of those that live there can be moved: they are alike
+    (MIGRATE_UNMOVABLE, PG_LRU, False),
+    (MIGRATE_MOVABLE, PG_LRU, True),
+    (MIGRATE_MOVABLE, PG_TAKEN, False),
+])
+def test_users_of_a_like_kind_count_as_if_they_were_free(kind, users, changes):
+    seg = small_machine().seg
+    for order, each in ((9, 0), (9, 1), (10, 1)):
+        take(seg, order, each)
+    was = MIGRATE_MOVABLE if kind == MIGRATE_UNMOVABLE else MIGRATE_UNMOVABLE
+    block = zone_word(seg, "end_pfn") - 2 * PAGEBLOCK
+    set_pageblock_type(seg, block, was)
+    for page in range(block, block + PAGEBLOCK):
+        seg[page_of(seg, page)] = users
+    for page in range(block, block + 64):
+        seg[page_of(seg, page)] = PG_TAKEN
+        give(seg, page, 0)
+    assert block <= take(seg, 0, kind) < block + 64
+    assert pageblock_type(seg, block) == (kind if changes else was)
+
+
+def test_a_movable_request_takes_the_smallest_block_rather_than_claim_a_small_one():
+    seg = small_machine().seg
+    for order, each in ((9, 0), (9, 1), (10, 1)):
+        take(seg, order, each)
+    block = zone_word(seg, "end_pfn") - 2 * PAGEBLOCK
+    set_pageblock_type(seg, block, MIGRATE_UNMOVABLE)
+    for page, order in ((block, 3), (block + 16, 1)):
+        seg[page_of(seg, page)] = PG_TAKEN
+        give(seg, page, order)
+    assert take(seg, 0, MIGRATE_MOVABLE) == block + 16
+    assert pageblock_type(seg, block) == MIGRATE_UNMOVABLE
+    assert free_blocks(seg) == {block: (3, MIGRATE_UNMOVABLE), block + 17: (0, MIGRATE_UNMOVABLE)}
+
+
 @pytest.mark.parametrize("free, changes", [(PAGEBLOCK // 2, True), (PAGEBLOCK // 2 - 1, False)])
 def test_a_stolen_pageblock_changes_its_type_when_half_of_it_is_free(free, changes):
     seg = small_machine().seg
@@ -208,6 +245,8 @@ def test_a_stolen_pageblock_changes_its_type_when_half_of_it_is_free(free, chang
     assert free_blocks(seg) == {}
     for page in range(block, block + free):
         seg[page_of(seg, page)] = PG_TAKEN
+    for page in range(block + free, block + 2 * PAGEBLOCK):
+        seg[page_of(seg, page)] = PG_LRU
     for page in range(block, block + free):
         give(seg, page, 0)
     pfn = take(seg, 0, MIGRATE_UNMOVABLE)
