@@ -47,7 +47,7 @@ LAYERS = (
 )
 RANK = {room: rank for rank, group in enumerate(LAYERS) for room in group}
 # Modules that are commands too: run with -m, they must not be loaded by their room's door before.
-SECOND_DOORS = ("emu.workload.ftrace",)
+SECOND_DOORS = ("emu.workload.ftrace", "emu.policy.api")
 FREE_ROOMS = ("bench", "cli", "__main__")  # may import anything
 LIGHT_ROOMS = ("errors", "config", "host", "results", "report")  # load in milliseconds: a command line waits for them
 LIGHT_IMPORTS = LIGHT_ROOMS  # what a light room may import, layers permitting

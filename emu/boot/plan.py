@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from emu.config import Resolved
 from emu.kvfree import KRC
 from emu.mm import CACHE, PCP, ZONE
-from emu.policy import STOCK
+from emu.policy import POOL, POOL_FIRST_CPU, POOLS_PER_CPU, STOCK
 from emu.shm import APP, COORDINATOR, KSWAPD, MONITOR, MUTATOR, PAGE_REFILL, PROC, RECLAIM, ROLE_NAMES
 from emu.sync import CPU
 from emu.workload import LOAD
@@ -69,6 +69,10 @@ class Plan:
     def stock(self, cpu: int) -> int:
         """Word offset of a CPU's stock of pages."""
         return self.offsets["stock"] + cpu * STOCK.SIZE
+
+    def cpu_pool(self, cpu: int, which: int) -> int:
+        """Word offset of a CPU's pool: GROWN, RESCUE or SHELF."""
+        return self.offsets["pools"] + (POOL_FIRST_CPU + cpu * POOLS_PER_CPU + which) * POOL.SIZE
 
     def load(self, cpu: int) -> int:
         """Word offset of a mutator's load."""

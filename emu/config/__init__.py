@@ -8,11 +8,13 @@ from emu.config.memory import node_cpus
 from emu.config.presets import EPOCHS, POLICIES, SOURCES, PolicyPreset, SourceRule, find_policy, known_policies
 from emu.config.problems import nearest
 from emu.config.resolve import resolve
-from emu.config.resolved import Resolved, as_record
+from emu.config.resolved import Resolved, ResolvedPolicy, as_record
 from emu.config.schema import all_keys
+from emu.config.strategies import STRATEGIES
 from emu.config.text import explain
 
 __all__ = [
-    "EPOCHS", "POLICIES", "SOURCES", "PolicyPreset", "Resolved", "Scenario", "SourceRule", "all_keys", "as_record",
-    "explain", "find_policy", "known_policies", "load_scenario", "nearest", "node_cpus", "parse_override", "parse_scenario", "resolve",
+    "EPOCHS", "POLICIES", "SOURCES", "STRATEGIES", "PolicyPreset", "Resolved", "ResolvedPolicy", "Scenario",
+    "SourceRule", "all_keys", "as_record", "explain", "find_policy", "known_policies", "load_scenario", "nearest",
+    "node_cpus", "parse_override", "parse_scenario", "resolve",
 ]

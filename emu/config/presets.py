@@ -20,8 +20,10 @@ class SourceRule(NamedTuple):
     kernel       the kernel's function or flags
     uses_pool    takes from [policy.pool] pages_per_cpu
     grows        honours the growth keys of [policy.pool]
-    may_spin     may take a spinlock_t (sleeps on an RT kernel; self-deadlock if the caller holds it)
-    may_sleep    may block: only legal for a one-argument call
+    rescues      takes from [policy.pool] rescue_pages
+    may_spin     may take a spinlock_t under krc->lock (sleeps on RT; self-deadlock if the caller holds it)
+    may_sleep    may block, with krc->lock dropped, where the caller may
+    one_arg_only always blocks: only legal for a one-argument call
     wakes_kswapd wakes kswapd when the zone is low
     floor        share of MIN that free pages must exceed; 0.0 where no watermark is looked at
     """
@@ -30,23 +32,52 @@ class SourceRule(NamedTuple):
     kernel: str
     uses_pool: bool = False
     grows: bool = False
+    rescues: bool = False
     may_spin: bool = False
     may_sleep: bool = False
+    one_arg_only: bool = False
     wakes_kswapd: bool = False
     floor: float = 0.0
 
 
 SOURCES = {
     "cache": SourceRule(("S3",), "get_cached_bnode()"),
-    "pcp-lockless": SourceRule(("S1", "S2"), "__rcu_alloc_page_lockless() of the RFC"),
+    "pcp-lockless": SourceRule(("S1", "S2", "S16"), "__rcu_alloc_page_lockless() of the RFC"),
     "static": SourceRule(("S4",), "none: pages taken at boot, recycled by the free side", uses_pool=True),
+    "mempool": SourceRule(
+        ("S5",), "mempool_alloc(): GFP_NOWAIT; for one-argument callers GFP_KERNEL, which never fails",
+        uses_pool=True, may_spin=True, may_sleep=True, wakes_kswapd=True, floor=1.0,
+    ),
+    "mempool-raw": SourceRule(("S5",), "mempool_alloc_preallocated() under a raw lock", uses_pool=True),
+    "grown": SourceRule(("S6", "S7"), "none: a pool per CPU that the worker grows", uses_pool=True, grows=True),
+    "rescue": SourceRule(("S7",), "none: a small reserve per CPU, taken at boot", rescues=True),
     "nowait": SourceRule(("S8",), "GFP_NOWAIT | __GFP_NOWARN", may_spin=True, wakes_kswapd=True, floor=1.0),
     "atomic": SourceRule(("S9",), "GFP_ATOMIC | __GFP_NOWARN", may_spin=True, wakes_kswapd=True, floor=0.375),
+    "gate": SourceRule(
+        ("S10",), "if preemptible(): GFP_KERNEL | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN, lock dropped",
+        may_sleep=True, wakes_kswapd=True, floor=1.0,
+    ),
+    "no-locks": SourceRule(("S11",), "__GFP_NO_LOCKS: LOW, this CPU's list, no refill", floor=1.0),
+    "no-locks-late": SourceRule(("S12",), "ALLOC_NO_LOCKS inside rmqueue_bulk(): LOW, then MIN", floor=1.0),
+    "gfp-zero": SourceRule(("S13",), "gfp 0: as above, and never a list's last half batch", floor=1.0),
+    "freelist-copy": SourceRule(("S14",), "a copy of get_page_from_freelist() without locks", floor=1.0),
+    "shared-reserve": SourceRule(("S15",), "none: one pool of the machine for all critical users", uses_pool=True),
+    "trylock": SourceRule(("S21",), "alloc_pages_nolock()", floor=1.0),
     "direct": SourceRule(
         (), "GFP_KERNEL | __GFP_NORETRY | __GFP_NOMEMALLOC | __GFP_NOWARN",
-        may_spin=True, may_sleep=True, wakes_kswapd=True, floor=1.0,
+        may_spin=True, may_sleep=True, one_arg_only=True, wakes_kswapd=True, floor=1.0,
+    ),
+    "throttle": SourceRule(
+        ("S18",), "GFP_KERNEL again and again, for a grace period at most",
+        may_spin=True, may_sleep=True, one_arg_only=True, wakes_kswapd=True, floor=1.0,
     ),
 }
+USER_SOURCE = SourceRule((), "the user's own function")
+
+
+def source_rule(name: str) -> SourceRule:
+    """The row of a source that is known; a user's own file has one row for all."""
+    return SOURCES.get(name, USER_SOURCE)
 
 
 class Epoch(NamedTuple):
@@ -139,6 +170,7 @@ class PolicyPreset(NamedTuple):
     """One strategy of the thread. `sources` None: as the epoch has them.
 
     direct       one-argument calls also go to the allocator, where the epoch's do
+    one_arg      sources of one-argument calls, where they are others
     refill_from  "" = no refill; "epoch" = the epoch's; an epoch's name = the epoch's, or that one's rule
                  where the epoch has no refill of its own
     values       other keys that it sets, by dotted name
@@ -149,12 +181,14 @@ class PolicyPreset(NamedTuple):
     title: str
     sources: tuple | None = None
     direct: bool = True
+    one_arg: tuple | None = None
     refill_from: str = ""
     pages_per_cpu: int = 0
     values: Mapping[str, object] = MappingProxyType({})
     needs: str = ""
 
 
+_GROWTH = {"policy.pool.grow_pages": 16, "policy.pool.grow_limit_pages": 512, "policy.pool.shrink_after_ms": 1000}
 POLICIES = {
     row.name: row
     for row in (
@@ -163,23 +197,25 @@ POLICIES = {
         PolicyPreset("S2", "lockless-pcp+worker", ("cache", "pcp-lockless"), refill_from="ERFC"),
         PolicyPreset("S3", "worker-cache", ("cache",), refill_from="E511"),
         PolicyPreset("S4", "static", ("static",), pages_per_cpu=32),
-        PolicyPreset("S5", "mempool", needs='source "mempool"'),
-        PolicyPreset("S6", "grown-pool", needs='source "grown"'),
-        PolicyPreset("S7", "rescue+grown", needs='source "rescue"'),
+        PolicyPreset("S5", "mempool", ("mempool",), direct=False, pages_per_cpu=16),
+        PolicyPreset("S6", "grown-pool", ("grown",), refill_from="E511", pages_per_cpu=5, values=_GROWTH),
+        PolicyPreset("S7", "rescue+grown", ("grown", "rescue"), refill_from="E511", pages_per_cpu=5,
+                     values=_GROWTH | {"policy.pool.rescue_pages": 4}),
         PolicyPreset("S8", "gfp-nowait", ("cache", "nowait")),
         PolicyPreset("S9", "gfp-atomic", ("cache", "atomic")),
-        PolicyPreset("S10", "preemptible-gate", needs='source "preemptible"'),
-        PolicyPreset("S11", "no-locks-flag", needs='source "no-locks"'),
-        PolicyPreset("S12", "flag-after-pcp", needs='source "no-locks-late"'),
-        PolicyPreset("S13", "gfp-zero", needs='source "gfp-zero"'),
-        PolicyPreset("S14", "freelist-copy", needs='source "freelist-copy"'),
-        PolicyPreset("S15", "shared-reserve", needs='source "shared-reserve"'),
-        PolicyPreset("S16", "pcp-hog", needs="an abuser process"),
-        PolicyPreset("S17", "softirq-refill", needs='refill trigger "low-stock"'),
-        PolicyPreset("S18", "throttle-flooder", needs='source "throttle"'),
+        PolicyPreset("S10", "preemptible-gate", ("gate", "cache"), direct=False),
+        PolicyPreset("S11", "no-locks-flag", ("cache", "no-locks")),
+        PolicyPreset("S12", "flag-after-pcp", ("cache", "no-locks-late")),
+        PolicyPreset("S13", "gfp-zero", ("cache", "gfp-zero")),
+        PolicyPreset("S14", "freelist-copy", ("cache", "freelist-copy")),
+        PolicyPreset("S15", "shared-reserve", ("shared-reserve",), pages_per_cpu=16),
+        PolicyPreset("S16", "pcp-hog", ("cache", "pcp-lockless"), refill_from="ERFC"),
+        PolicyPreset("S17", "softirq-refill", ("cache",), refill_from="E511", values={
+            "policy.refill.trigger": "low-stock", "policy.refill.path": "softirq", "policy.refill.gfp": "nowait"}),
+        PolicyPreset("S18", "throttle-flooder", ("cache",), one_arg=("cache", "throttle"), refill_from="E511"),
         PolicyPreset("S19", "list-only", (), direct=False),
         PolicyPreset("S20", "sync-only", (), direct=False),
-        PolicyPreset("S21", "trylock", needs='source "trylock"'),
+        PolicyPreset("S21", "trylock", ("cache", "trylock")),
         PolicyPreset("S22", "sheaves", needs='source "sheaf"'),
     )
 }

@@ -17,12 +17,20 @@ _MISSING = object()
 
 
 class Problem(NamedTuple):
-    """One broken rule. `key` is dotted, or "" where the file as a whole is meant."""
+    """One broken rule. `key` is dotted, or "" where the file as a whole is meant. forceable: --force may run it."""
 
     key: str
     rule: str
     way_out: str
     value: object = _MISSING
+    forceable: bool = False
+
+
+def enforce(problems, force, name_of) -> tuple[str, ...]:
+    """Raise for all that is broken; with `force`, what is safe to run becomes remarks instead, which are returned."""
+    safe = [problem for problem in problems if force and problem.forceable]
+    raise_problems([problem for problem in problems if problem not in safe], name_of)
+    return tuple("forced: " + _line(problem._replace(forceable=False), name_of(problem.key)) for problem in safe)
 
 
 def raise_problems(problems, name_of):
@@ -39,7 +47,7 @@ def _line(problem, name):
     place = f"{name}: " + printable(problem.key)
     if problem.value is not _MISSING:
         place += f" = {show(problem.value)}"
-    return f"{place}: {problem.rule}; {problem.way_out}"
+    return f"{place}: {problem.rule}; {problem.way_out}" + ("; --force runs it" if problem.forceable else "")
 
 
 def show(value) -> str:

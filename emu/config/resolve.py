@@ -14,8 +14,8 @@ from emu.config.load import Scenario
 from emu.config.lockdep_keys import preempt_count
 from emu.config.memory import resolve_memory
 from emu.config.names import check_names
-from emu.config.presets import EPOCHS, REFILL_KEYS, SOURCES, find_policy
-from emu.config.problems import raise_problems
+from emu.config.presets import EPOCHS, REFILL_KEYS, find_policy, source_rule
+from emu.config.problems import enforce, raise_problems
 from emu.config.resolved import (
     Resolved,
     ResolvedBurst,
@@ -35,13 +35,14 @@ from emu.config.resolved import (
 )
 from emu.config.rules import broken_rules, refill_has_sense, remarks
 from emu.config.schema import Contexts, all_keys
+from emu.config.user_sources import find_user_source, is_user_source
 from emu.config.users_keys import resolve_series, resolve_users
 from emu.config.vmscan_keys import resolve_apps, resolve_vmscan
 
 
 def resolve(scenario: Scenario) -> Resolved:
     """The scenario with every value concrete. Raises ConfigError with all broken rules, one per line."""
-    raise_problems(check_names(scenario.keys), scenario.name_of)
+    raise_problems(check_names(scenario.keys, scenario.folder), scenario.name_of)
     pick = _Layers(scenario)
     run = _run(pick)
     vmscan = resolve_vmscan(pick)
@@ -59,8 +60,8 @@ def resolve(scenario: Scenario) -> Resolved:
         cgroup=scenario.keys.cgroup, series=resolve_series(scenario.keys.series, run.duration_ms),
         provenance={}, notes=(),
     )
-    raise_problems(broken_rules(resolved, scenario), scenario.name_of)
-    return replace(resolved, provenance=_provenance(resolved, pick), notes=remarks(resolved, scenario))
+    forced = enforce(broken_rules(resolved, scenario), run.force, scenario.name_of)
+    return replace(resolved, provenance=_provenance(resolved, pick), notes=forced + remarks(resolved, scenario))
 
 
 class _Layers:
@@ -71,6 +72,7 @@ class _Layers:
         self.epoch = EPOCHS[scenario.keys.run.epoch]
         self.preset = find_policy(scenario.keys.policy.preset)
         self.origin: dict[str, str] = {}
+        self.folder = scenario.folder
         self._keys = scenario.keys
         self._preset_values = _preset_values(self.preset, self.epoch)
         self._epoch_values = _epoch_values(self.epoch, scenario.keys.run.preemption)
@@ -113,7 +115,7 @@ def _epoch_values(epoch, preemption):
         return epoch.values
     lists = {key: epoch.values[key] for key in ("policy.sources", "policy.one_arg_sources")}
     return epoch.values | {
-        key: tuple(name for name in names if not SOURCES[name].may_spin or SOURCES[name].may_sleep)
+        key: tuple(name for name in names if not source_rule(name).may_spin or source_rule(name).may_sleep)
         for key, names in lists.items()
     }
 
@@ -122,8 +124,8 @@ def _preset_values(preset, epoch):
     """What the policy preset puts over the epoch, by dotted key."""
     if preset.sources is None:
         return {}
-    one_arg = preset.sources
-    if preset.direct and "direct" in epoch.values["policy.one_arg_sources"]:
+    one_arg = preset.sources if preset.one_arg is None else preset.one_arg
+    if preset.direct and preset.one_arg is None and "direct" in epoch.values["policy.one_arg_sources"]:
         one_arg += ("direct",)
     values = {
         "policy.sources": preset.sources,
@@ -134,6 +136,7 @@ def _preset_values(preset, epoch):
         values["policy.refill.trigger"] = "none"
     elif epoch.values["policy.refill.trigger"] == "none":
         values |= {key: EPOCHS[preset.refill_from].values[key] for key in REFILL_KEYS}
+    values |= preset.values
     return values
 
 
@@ -223,7 +226,7 @@ def _policy(pick, run, sources, one_arg, cached):
     refill = _refill(pick, run, cached, pointless=not refill_has_sense(pick.epoch, named, cached))
     return ResolvedPolicy(
         preset=pick.preset.name, title=pick.preset.title, sources=sources, one_arg_sources=one_arg,
-        refill=refill, pool=_pool(pick, uses_pool=any(SOURCES[name].uses_pool for name in named)),
+        refill=refill, pool=_pool(pick, [source_rule(name) for name in named]), user_sources=user_sources(pick, named),
     )
 
 
@@ -231,25 +234,35 @@ def _refill(pick, run, cached, pointless):
     own = pick.section("policy.refill")
     path, backoff = pick("policy.refill.path"), pick("policy.refill.backoff_ms")
     delayed = path == "delayed"
+    trigger = pick.forced("policy.refill.trigger", "none") if pointless else pick("policy.refill.trigger")
     delay = pick("policy.refill.delay_jiffies") if delayed else pick.forced("policy.refill.delay_jiffies", 0)
     return ResolvedRefill(
         **own,
-        trigger=pick.forced("policy.refill.trigger", "none") if pointless else pick("policy.refill.trigger"),
+        trigger=trigger,
         path=path, delay_jiffies=delay, bound=pick("policy.refill.bound"),
         gfp=pick("policy.refill.gfp"), amount=pick("policy.refill.amount", cached),
         stop_on_failure=pick("policy.refill.stop_on_failure"), count_from=pick("policy.refill.count_from"),
+        low_stock_pages=pick("policy.refill.low_stock_pages", -(-cached // 2) if trigger == "low-stock" else 0),
+        busy_page_us=pick("policy.refill.busy_page_us", 0),
         backoff_ms=backoff, delay_ns=delay * run.jiffy_ns, backoff_ns=backoff * kernel.NSEC_PER_MSEC, backoff_amount=1,
     )
 
 
-def _pool(pick, uses_pool):
-    pages = "policy.pool.pages_per_cpu"
-    own = pick.section("policy.pool")
+def _pool(pick, rules):
+    pages, uses_pool = "policy.pool.pages_per_cpu", any(rule.uses_pool for rule in rules)
+    shrink_ms = pick("policy.pool.shrink_after_ms", 0)
     return ResolvedPool(
-        **own,
         pages_per_cpu=pick(pages) if uses_pool else pick.forced(pages, 0),
-        shrink_after_ns=own["shrink_after_ms"] * kernel.NSEC_PER_MSEC,
+        grow_pages=pick("policy.pool.grow_pages", 0), grow_limit_pages=pick("policy.pool.grow_limit_pages", 0),
+        shrink_after_ms=shrink_ms, rescue_pages=pick("policy.pool.rescue_pages", 0),
+        shrink_after_ns=shrink_ms * kernel.NSEC_PER_MSEC,
     )
+
+
+def user_sources(pick, named):
+    """The functions behind the user's own sources, each once, in the order in which they are named first."""
+    names = dict.fromkeys(name for name in named if is_user_source(name))
+    return tuple(find_user_source(name, pick.folder) for name in names)
 
 
 def _workload(pick, scenario):

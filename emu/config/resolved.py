@@ -12,6 +12,7 @@ import msgspec
 
 from emu.config.lockdep_keys import Lockdep
 from emu.config.schema import Contexts, Cpus, Processes, Section, Trace
+from emu.config.user_sources import UserSource
 from emu.config.users_keys import Cgroup, Hog, Hotplug, ResolvedSeries, ResolvedUser
 from emu.config.vmscan_keys import Monitor, ResolvedApps, ResolvedVmscan
 
@@ -150,6 +151,8 @@ class ResolvedRefill(Section, frozen=True):
     count_from: str
     backoff_ms: int
     hrtimer_cost_ns: int
+    low_stock_pages: int
+    busy_page_us: int
     delay_ns: int
     backoff_ns: int
     backoff_amount: int
@@ -165,7 +168,10 @@ class ResolvedPool(Section, frozen=True):
 
 
 class ResolvedPolicy(Section, frozen=True):
-    """preset: the number ("S3") or "epoch", also where the file gave the speaking name; title: that name."""
+    """preset: the number ("S3") or "epoch", also where the file gave the speaking name; title: that name.
+
+    user_sources: (name, path, function, line, put_line) of each of the user's own (emu.config.user_sources).
+    """
 
     preset: str
     sources: tuple[str, ...]
@@ -173,6 +179,7 @@ class ResolvedPolicy(Section, frozen=True):
     title: str
     refill: ResolvedRefill
     pool: ResolvedPool
+    user_sources: tuple[UserSource, ...] = ()
 
 
 class ResolvedBurst(Section, frozen=True):

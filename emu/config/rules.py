@@ -11,7 +11,8 @@ from pathlib import Path
 from emu.config.formulas import PAGE_BYTES, RCUSCALE_ONE_ARG_SHARE, rcuscale_object_bytes
 from emu.config.lockdep_keys import lockdep_remarks
 from emu.config.memory import memory_rules
-from emu.config.presets import EPOCHS, SOURCES
+from emu.config.policy_rules import POLICY_RULES
+from emu.config.presets import EPOCHS, source_rule
 from emu.config.problems import Problem
 from emu.config.schema import Processes
 from emu.config.users_keys import USERS_RULES, users_remarks
@@ -32,7 +33,9 @@ def remarks(resolved, scenario) -> tuple[str, ...]:
 
 
 def refill_has_sense(epoch, sources, cached) -> bool:
-    """Whether a refill request would reach a worker: it fills the krc cache, so there has to be one."""
+    """Whether a refill request would reach a worker: it fills the krc cache, or lets a pool grow."""
+    if any(source_rule(name).grows for name in sources):
+        return True
     return "cache" in sources and (cached > 0 or not epoch.refill_needs_cache)
 
 
@@ -142,32 +145,6 @@ def _refill(resolved, scenario):
         yield Problem("policy.refill.hrtimer_cost_ns", rule, way_out, refill.hrtimer_cost_ns)
 
 
-def _pool(resolved, scenario):
-    pool = resolved.policy.pool
-    named = resolved.policy.sources + resolved.policy.one_arg_sources
-    users = [name for name, rule in SOURCES.items() if rule.uses_pool]
-    pooled = [name for name in named if SOURCES[name].uses_pool]
-    if pooled and pool.pages_per_cpu == 0:
-        rule = f'must be at least 1 when a source is "{pooled[0]}"'
-        yield Problem("policy.pool.pages_per_cpu", rule, "for example pages_per_cpu = 32", 0)
-    if not pooled and pool.pages_per_cpu:
-        rule = "must be 0: no source takes from a pool"
-        yield Problem("policy.pool.pages_per_cpu", rule, f"remove it, or add {_words(users)} to policy.sources",
-                      pool.pages_per_cpu)
-    if any(SOURCES[name].grows for name in named):
-        return
-    growers = [name for name, rule in SOURCES.items() if rule.grows]
-    way_out = f"remove it, or add {_words(growers)} to policy.sources" if growers else "remove it"
-    for leaf in ("grow_pages", "grow_limit_pages", "shrink_after_ms", "rescue_pages"):
-        value = getattr(pool, leaf)
-        if value:
-            yield Problem(f"policy.pool.{leaf}", "must be 0: no source of this policy grows its pool", way_out, value)
-
-
-def _words(names):
-    return " or ".join(f'"{name}"' for name in names)
-
-
 def _rate(resolved, scenario):
     kind, rate = resolved.workload.kind, resolved.workload.rate_per_s
     if kind in ("constant", "poisson") and rate == 0:
@@ -236,8 +213,8 @@ def _sync_only(resolved, scenario):
 
 
 RULES = (
-    _powers_of_two, _weights, _scheduling, _cores, _marks, _pcp, _room, _cache, _refill, _pool, _rate, _contexts,
-    _rcuscale, _replay, _sync_only, memory_rules, *USERS_RULES, *VMSCAN_RULES,
+    *POLICY_RULES, _powers_of_two, _weights, _scheduling, _cores, _marks, _pcp, _room, _cache, _refill, _rate,
+    _contexts, _rcuscale, _replay, _sync_only, memory_rules, *USERS_RULES, *VMSCAN_RULES,
 )
 
 

@@ -21,7 +21,6 @@ from emu.config.schema_base import (
     Cores,
     CostNs,
     Ms,
-    Pages,
     Percent,
     Positive,
     Section,
@@ -135,8 +134,8 @@ class Kvfree(Section, frozen=True):
 
 
 class Refill(Section, frozen=True):
-    trigger: Literal["none", "miss"] | None = None
-    path: Literal["hrtimer", "direct", "delayed"] | None = None
+    trigger: Literal["none", "miss", "low-stock"] | None = None
+    path: Literal["hrtimer", "direct", "delayed", "softirq"] | None = None
     delay_jiffies: Annotated[int, Meta(ge=0, le=10_000, examples=[1])] | None = None
     bound: bool | None = None
     gfp: Literal["kernel", "kernel-noretry", "nowait", "atomic"] | None = None
@@ -145,14 +144,16 @@ class Refill(Section, frozen=True):
     count_from: Literal["zero", "present"] | None = None
     backoff_ms: Annotated[int, Meta(ge=0, le=100_000, examples=[5000])] | None = None
     hrtimer_cost_ns: CostNs = 0
+    low_stock_pages: Annotated[int, Meta(ge=0, le=65_536, examples=[3])] | None = None
+    busy_page_us: Annotated[int, Meta(ge=0, le=10_000_000, examples=[200])] | None = None
 
 
 class Pool(Section, frozen=True):
     pages_per_cpu: Annotated[int, Meta(ge=0, le=1_000_000, examples=[32])] | None = None
-    grow_pages: Pages = 0
-    grow_limit_pages: Pages = 0
-    shrink_after_ms: Ms = 0
-    rescue_pages: Pages = 0
+    grow_pages: Annotated[int, Meta(ge=0, le=1_000_000, examples=[16])] | None = None
+    grow_limit_pages: Annotated[int, Meta(ge=0, le=1_000_000, examples=[512])] | None = None
+    shrink_after_ms: Annotated[int, Meta(ge=0, le=DAY_MS, examples=[1000])] | None = None
+    rescue_pages: Annotated[int, Meta(ge=0, le=1_000_000, examples=[4])] | None = None
 
 
 class Policy(Section, frozen=True):

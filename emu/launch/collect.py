@@ -12,6 +12,7 @@ from emu.arch import Words, private_words
 from emu.boot import Plan, Role
 from emu.kvfree import KRC, KRW, MAX_BATCHES
 from emu.launch.collect_lockdep import collect_lockdep
+from emu.launch.collect_policy import collect_pools, foreign_page_text, pool_invariants
 from emu.launch.collect_vmscan import collect_vmscan, vmscan_invariants
 from emu.mm import (
     CACHE,
@@ -75,6 +76,7 @@ def collect_run(seg: Words, plan: Plan, record: dict, complete: bool) -> None:
     record["footprint"] = {"peak_all": seg[policy + POLICY.held_peak],
                            "pages_ns_all": sum(cpu["pages_ns"] for cpu in record["cpus"])}
     record["ledger"] = collect_ledger(seg, plan, sums)
+    record["pools"] = collect_pools(seg, plan)
     record["locks"] = collect_locks(seg, plan)
     record["lockdep"] = collect_lockdep(seg, plan)
     zone, rcu = plan.offsets["zones"], plan.offsets["rcu"]
@@ -227,6 +229,8 @@ def fault_text(seg: Words, plan: Plan) -> str:
     if name == "page_state":
         values |= {key: PAGE_STATES[values[key]] if 0 <= values[key] < len(PAGE_STATES) else values[key]
                    for key in ("b", "c")}
+    if name == "foreign_page":
+        values = foreign_page_text(plan, *values.values())
     where = owner_name(plan, seg[HEADER.fault_proc])
     at = (seg[HEADER.fault_time] - seg[HEADER.t_zero]) / 1e9
     return f"{name} in {where} at {at:.3f} s: " + template.replace(":state", "").format(**values)
@@ -263,8 +267,7 @@ def check_invariants(seg: Words, plan: Plan, record: dict, sums: Sums, complete:
           ledger["buddy"] == record["zone"]["nr_free_end"] == ledger["free_listed"],
           f"nr_free {record['zone']['nr_free_end']}, listed {ledger['free_listed']}, found {ledger['buddy']}")
     check("bnode pages all came back", ledger["bnode"] == 0, f"bnodes {ledger['bnode']}")
-    static = plan.resolved.policy.pool.pages_per_cpu * plan.cpus
-    check("the static reserve is whole", ledger["static"] == static, f"{ledger['static']} of {static}")
+    rows += pool_invariants(seg, plan, ledger)
     limit = plan.resolved.kvfree.min_cached_objs * plan.cpus
     check("cached pages within their limit", ledger["cache"] <= limit, f"{ledger['cache']} of at most {limit}")
     peak = max(cpu["batches_peak"] for cpu in record["cpus"])

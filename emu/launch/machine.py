@@ -21,8 +21,9 @@ from emu.errors import HostError
 from emu.host import DaemonPlacement, Placement
 from emu.kvfree import KRC
 from emu.launch.children import Child, fork_child, has_ended, place, populate, remember, wait_any
+from emu.launch.collect_policy import settle_pools, stamp_pools
 from emu.mm import PAGE_WORDS
-from emu.policy import STOCK
+from emu.policy import POLICY, STOCK
 from emu.rcu import RCU, gp_is_clean
 from emu.shm import (
     ABORT,
@@ -178,6 +179,7 @@ class Machine:
         self.seg[HEADER.t_end] = zero + self.plan.resolved.run.duration_ns
         for cpu in range(self.plan.cpus):
             self.seg[self.plan.stock(cpu) + STOCK.stamp] = zero  # footprints count from here
+        stamp_pools(self.seg, self.plan, zero)
         self.set_state(RUN)
         return zero
 
@@ -266,7 +268,9 @@ class Machine:
 
     def settle_stocks(self, end_ns: int) -> None:
         """Bring every CPU's page-second integrals up to the end of the load. After the last child has ended."""
-        seg, reserve = self.seg, self.plan.resolved.policy.pool.pages_per_cpu
+        seg = self.seg
+        reserve = seg[self.plan.offsets["policy"] + POLICY.static_pages]
+        settle_pools(seg, self.plan, end_ns)
         for cpu in range(self.plan.cpus):
             stock = self.plan.stock(cpu)
             span = max(0, end_ns - seg[stock + STOCK.stamp])

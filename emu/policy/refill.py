@@ -10,6 +10,7 @@ After   Linux kernel/rcu/tree.c: run_page_cache_worker, schedule_page_work_fn, f
 
 from emu.arch import cmpxchg_acq_rel, jit, jit_apart, load_acquire, load_relaxed, store_relaxed, store_release
 from emu.mm import MIGRATE_UNMOVABLE, NO_PAGE, PG_TAKEN, alloc_page, free_page
+from emu.policy.grow import grow_pool, shrink_due, shrink_pool
 from emu.policy.stock import (
     PATH_DELAYED,
     PATH_HRTIMER,
@@ -27,7 +28,8 @@ from emu.stats import HIST, VM, count, hist_record
 from emu.sync import CPU, NOBODY, cpu_enter, cpu_of, ring_or_defer, spin_lock, spin_unlock
 from emu.trace import EV, trace_event
 
-REQUESTED, RUNG = 1, 2  # values of in_progress: asked for under the lock; bell rung, worker may run
+SHRINK_LOOK_NS = 10_000_000  # until surplus pages have come home
+REQUESTED, RUNG, RAISED = 1, 2, 3  # values of in_progress: asked for; bell rung, worker may run; left to a softirq
 
 
 @jit
@@ -62,15 +64,21 @@ def refill_ring(seg, me, cpu, stock):
             until = now_ns(seg) + cost
             while now_ns(seg) < until:
                 pass
-    seg[stock + STOCK.due] = due
-    seg[stock + STOCK.t_bell] = now_ns(seg)
-    trace_event(seg, me, EV.refill_doorbell, cpu, due)
-    # REL refill.flight: stamps before the state the worker looks at. Pairs with ACQ in refill_pending().
-    store_release(seg, stock + STOCK.in_progress, RUNG)
+    refill_stamp(seg, me, cpu, stock, due, RUNG)
     worker = seg[stock + STOCK.worker]
     if worker != NOBODY and ring_or_defer(seg, me, cpu, worker) != 0:
         seg[stock + STOCK.deferred] = 1
     return 0
+
+
+@jit
+def refill_stamp(seg, me, cpu, stock, due, state):
+    """The request is on its way: stamps, then the state that says who may serve it."""
+    seg[stock + STOCK.due] = due
+    seg[stock + STOCK.t_bell] = now_ns(seg)
+    trace_event(seg, me, EV.refill_doorbell, cpu, due)
+    # REL refill.flight: stamps before the state the worker looks at. Pairs with ACQ in refill_pending().
+    store_release(seg, stock + STOCK.in_progress, state)
 
 
 @jit
@@ -132,6 +140,10 @@ def refill_finish(seg, me, cpu, stock, pages):
     hist_record(seg, me, HIST.pages_per_refill, pages)
     trace_event(seg, me, EV.refill_done, cpu, pages)
     store_relaxed(seg, stock + STOCK.backoff, 0)
+    low = load_relaxed(seg, stock + STOCK.t_low)
+    if low != 0:
+        hist_record(seg, me, HIST.low_stock_ns, now_ns(seg) - low)
+        store_relaxed(seg, stock + STOCK.t_low, 0)
     # REL refill.flight: the run before the next request. Pairs with ACQ in refill_request().
     store_release(seg, stock + STOCK.in_progress, 0)
 
@@ -160,6 +172,8 @@ def refill_run(seg, me, pcp_cpu, cpu):
         else:
             pages += 1
         at += 1
+    if seg[policy + POLICY.grows] != 0:
+        pages += grow_pool(seg, me, pcp_cpu, cpu, stock)
     refill_finish(seg, me, cpu, stock, pages)
     return pages
 
@@ -169,14 +183,30 @@ def refill_step(seg, me, pcp_cpu, first_cpu, last_cpu, now):
     """Serve every CPU of the range whose request is due; returns the time to look again, 0 when nothing is pending."""
     wake = 0
     for cpu in range(first_cpu, last_cpu):
+        as_cpu = pcp_cpu if pcp_cpu >= 0 else cpu
+        if seg[policy_of(seg) + POLICY.grows] != 0:
+            due = refill_shrink(seg, me, as_cpu, cpu, now)
+            if due != 0:
+                wake = due if wake == 0 else min(wake, due)
         if refill_pending(seg, cpu) == 0:
             continue
         due = refill_due(seg, cpu)
         if due > now:
             wake = due if wake == 0 else min(wake, due)
         else:
-            refill_run(seg, me, pcp_cpu if pcp_cpu >= 0 else cpu, cpu)
+            refill_run(seg, me, as_cpu, cpu)
     return wake
+
+
+@jit_apart
+def refill_shrink(seg, me, pcp_cpu, cpu, now):
+    """Let a pool that grew shrink once it has been quiet; returns the time to look again, 0 if it is at its base."""
+    due = shrink_due(seg, cpu)
+    if due == 0 or due > now:
+        return due
+    if shrink_pool(seg, me, pcp_cpu, cpu, stock_of(seg, cpu)) != 0:
+        return now
+    return shrink_due(seg, cpu) and now + SHRINK_LOOK_NS
 
 
 @jit

@@ -18,7 +18,8 @@ POLICY = struct(
     "policy",
     line("boot()", "nr_sources", ("sources", MAX_SOURCES), "nr_one_arg", ("one_arg", MAX_SOURCES),
          "min_cached", "trigger", "path", "delay_jiffies", "bound", "gfp", "amount", "stop_on_failure",
-         "count_from_zero", "backoff_ns", "backoff_amount", "hrtimer_cost_ns", "static_pages", "direct_gfp"),
+         "count_from_zero", "backoff_ns", "backoff_amount", "hrtimer_cost_ns", "static_pages", "direct_gfp",
+         "grows", "grow_pages", "grow_limit", "shrink_ns", "base_pages", "low_stock", "busy_ns", "user_puts"),
     line("anyone, by read-modify-write", "held_all", "held_peak"),
 )
 
@@ -28,12 +29,14 @@ STOCK = struct(
          "window_start", "window_objects", "static_out", "static_ns"),
     line("single-flight: compare-and-swap; stamps: mutator, then worker", "in_progress", "backoff", "t_miss", "t_bell",
          "due", "t_run", "t_pub", "aside", "hit_pending", "worker", "deferred", "t_open"),
-    line("krc->lock", "windows", "window_ns", "misses", "hits"),
+    line("krc->lock; gp_waited: the mutator", "windows", "window_ns", "misses", "hits", "gp_waited", "t_take"),
+    line("the mutator sets it, who refills clears it", "t_low"),
 )
 
-TRIGGERS = {"none": 0, "miss": 1}
-PATHS = {"hrtimer": 0, "direct": 1, "delayed": 2}
-PATH_HRTIMER, PATH_DIRECT, PATH_DELAYED = 0, 1, 2
+TRIGGERS = {"none": 0, "miss": 1, "low-stock": 2}
+ON_LOW_STOCK = TRIGGERS["low-stock"]
+PATHS = {"hrtimer": 0, "direct": 1, "delayed": 2, "softirq": 3}
+PATH_HRTIMER, PATH_DIRECT, PATH_DELAYED, PATH_SOFTIRQ = 0, 1, 2, 3
 
 
 @jit

@@ -6,8 +6,7 @@ Rule    at most 80 columns. Says only what the tables of config hold.
 
 import textwrap
 
-from emu.config import POLICIES, SOURCES, PolicyPreset, find_policy, known_policies, nearest
-from emu.config.strategies import STRATEGIES
+from emu.config import POLICIES, SOURCES, STRATEGIES, PolicyPreset, find_policy, known_policies, nearest
 from emu.errors import ConfigError
 
 WIDTH = 80
@@ -35,7 +34,7 @@ def policies_text() -> str:
 
 def may_do(row: PolicyPreset) -> list[str]:
     """What the sources of a preset may do in the caller's context, in words, each once."""
-    rules = [SOURCES[name] for name in row.sources or ()]
+    rules = [SOURCES[name] for name in (*(row.sources or ()), *(row.one_arg or ()))]
     words = []
     if any(rule.may_spin for rule in rules):
         words.append("take spinlocks")
@@ -67,6 +66,8 @@ def policy_text(name: str) -> str:
     for source in row.sources:
         rule = SOURCES[source]
         lines += _labelled("", f"{source}: {rule.kernel}; {_may(rule)}")
+    if row.one_arg:
+        lines += _labelled("one-argument", ", ".join(row.one_arg))
     lines += _labelled("refill", {"": "none", "epoch": "the epoch's"}.get(
         row.refill_from, f"the epoch's, or {row.refill_from}'s where that has none"))
     for key, value in sorted(row.values.items()):
