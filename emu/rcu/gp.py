@@ -34,7 +34,7 @@ from emu.rcu.state import (
     rdp_of,
     timer_expiry,
 )
-from emu.shm import F_GP_BACKWARDS, F_GP_EARLY, HEADER, now_ns, raise_fault
+from emu.shm import DRAIN, F_GP_BACKWARDS, F_GP_EARLY, HEADER, now_ns, raise_fault, run_state
 from emu.stats import HIST, VM, count, hist_record
 from emu.sync import CPU, cpu_of, proc_ring
 from emu.trace import EV, trace_event
@@ -177,11 +177,31 @@ def gp_cleanup(seg, me, now):
 
 
 @jit
+def others_due(seg):
+    """When a user of RCU beside kvfree_rcu() asks for a grace period (rcu.other_gp_per_s); NO_DEADLINE: never."""
+    rcu = rcu_state(seg)
+    if seg[rcu + RCU.others_ns] == 0 or run_state(seg) >= DRAIN:
+        return NO_DEADLINE
+    return max(seg[rcu + RCU.others_due], 1)
+
+
+@jit
+def asked_by_others(seg, now):
+    """1 if such a user asks now. One that comes while a grace period runs asks for the next."""
+    due = others_due(seg)
+    if due == NO_DEADLINE or due > now:
+        return 0
+    rcu = rcu_state(seg)
+    seg[rcu + RCU.others_due] = now + seg[rcu + RCU.others_ns]
+    return 1
+
+
+@jit
 def gp_kthread_step(seg, me, now):
     """One step of the coordinator: start, scan or end a grace period if it is time. Returns a STEP_ value."""
     rcu = rcu_state(seg)
     if seg[rcu + RCU.gp_phase] == GP_IDLE:
-        if gp_needed(seg) == 0:
+        if gp_needed(seg) == 0 and asked_by_others(seg, now) == 0:
             return STEP_IDLE
         gp_start(seg, me, now)
         return STEP_STARTED
@@ -203,10 +223,10 @@ def gp_kthread_step(seg, me, now):
 
 @jit
 def gp_wake_time(seg):
-    """When the coordinator has to look again unless its bell rings: NO_DEADLINE while idle."""
+    """When the coordinator has to look again unless its bell rings: NO_DEADLINE while nobody will ask."""
     rcu = rcu_state(seg)
     if seg[rcu + RCU.gp_phase] == GP_IDLE:
-        return NO_DEADLINE
+        return others_due(seg)
     return min(seg[rcu + RCU.fqs_due], seg[rcu + RCU.stall_due])
 
 

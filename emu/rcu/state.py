@@ -13,9 +13,10 @@ from emu.shm import HEADER, MAP, line, region, struct
 
 RCU = struct(
     "rcu_state",
-    line("coordinator", "gp_seq", "gp_start_ns", "gp_phase", "fqs_due", "scans", "stall_due", "stall_cpu"),
+    line("coordinator", "gp_seq", "gp_start_ns", "gp_phase", "fqs_due", "scans", "stall_due", "stall_cpu",
+         "others_due"),
     line("anyone, upwards only", "gp_needed", "needed_ns"),
-    line("boot()", "jiffy_ns", "first_fqs", "next_fqs", "stall_ns", "coordinator", "nr_leaves"),
+    line("boot()", "jiffy_ns", "first_fqs", "next_fqs", "stall_ns", "coordinator", "nr_leaves", "others_ns"),
 )
 RDP = struct(
     "rcu_data",
