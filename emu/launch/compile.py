@@ -2,9 +2,8 @@
 
 Rule    children inherit compiled code; none of them compiles. A cold start uses two processes that begin at the two
         ends of the list of functions compiled apart and meet; the launcher waits for both and loads what they left.
-        Signals never raise in a compiler's callback: the launcher loads with them held, and waits with them open.
 Limits  interpreted runs (EMU_JIT=0) have nothing to compile; the workers are then plain Python. Where the cache folder
-        cannot be written, the launcher compiles once more itself, and a signal takes effect after that.
+        cannot be written, the launcher compiles once more itself, and is interrupted only after that.
 """
 
 import mmap
@@ -12,15 +11,13 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from emu.arch import JIT, apart_functions, cache_root, private_words
 from emu.host import set_parent_death_signal
 from emu.shm import APP, COORDINATOR, KSWAPD, MONITOR, MUTATOR, PAGE_REFILL, RECLAIM
-
-Held = Callable[[], AbstractContextManager]
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WAIT_S = 0.02
@@ -54,51 +51,53 @@ def _entries(mains: dict[int, Callable]) -> list[Callable[[], None]]:
     return [each.compile for each in apart_functions()] + [partial(_compile, main) for main in mains.values()]
 
 
-def compile_all(say: Callable[[str], None], held: Held = nullcontext) -> dict[int, Callable]:
+def compile_all(say: Callable[[str], None], interrupted: Callable[[], bool] = lambda: False) -> dict[int, Callable]:
     """Compile, or load, every worker's main. `say` is told what takes long. Call before any fork but the guard's.
 
-    held() makes a block in which no signal handler raises: what a compiler's callback raises is lost.
+    No signal handler may raise meanwhile: what is raised in a compiler's callback is lost. `interrupted` is asked
+    instead while it waits; once true, nothing more is compiled, and the mains are not ready.
     """
     mains = worker_mains()
     if not JIT:
         return mains
-    stamp = _stamp()
+    entries, stamp = _entries(mains), _stamp()
     cold = not stamp.exists()
     if cold:
-        _compile_cold(_entries(mains), say, held)
-    with held():
-        for entry in _entries(mains):
-            entry()
+        _compile_cold(entries, say, interrupted)
+    if interrupted():
+        return mains
+    for entry in entries:
+        entry()
     if cold:
         with suppress(OSError):  # nowhere to keep it: the next start is cold again
             stamp.touch()
     return mains
 
 
-def _compile_cold(entries: list[Callable[[], None]], say: Callable[[str], None], held: Held) -> None:
-    """Fill the cache with two processes; say how far they are. A signal ends them and is raised here."""
-    start = time.monotonic()
-    say("compiling the emulator for this machine, first start only (about half a minute) ...")
-    done = mmap.mmap(-1, 2 * len(entries))  # a byte per entry and process
+def _compile_cold(entries: list[Callable[[], None]], say: Callable[[str], None],
+                  interrupted: Callable[[], bool]) -> None:
+    """Fill the cache with two processes; say how far they are. Gives up, and ends them, once interrupted."""
+    start = said = time.monotonic()
     count = len(entries)
-    with held():  # between a fork and the child's own handlers
-        compilers = [_fork_compiler(entries, range(count), done, 0),
-                     _fork_compiler(entries, range(count - 1, -1, -1), done, count)]
-    said = start
+    say("compiling the emulator for this machine, first start only (about half a minute) ...")
+    done = mmap.mmap(-1, 2 * count)  # a byte per entry and process
+    compilers = [_fork_compiler(entries, range(count), done, 0),
+                 _fork_compiler(entries, range(count - 1, -1, -1), done, count)]
     try:
-        while compilers:
+        while compilers and not interrupted():
             compilers = [pid for pid in compilers if not os.waitpid(pid, os.WNOHANG)[0]]
             if time.monotonic() - said > SAY_S:
                 said = time.monotonic()
                 made = sum(done[i] | done[count + i] for i in range(count))
                 say(f"compiling: {made} of {count} functions after {said - start:.0f} s ...")
             time.sleep(WAIT_S)
-    finally:  # a signal: half a minute of compiling is not waited for
+    finally:  # interrupted: half a minute of compiling is not waited for
         for pid in compilers:
             os.kill(pid, signal.SIGKILL)
         for pid in compilers:
             os.waitpid(pid, 0)
-    say(f"compiled in {time.monotonic() - start:.0f} s; later starts load it from {cache_root()}")
+    if not interrupted():
+        say(f"compiled in {time.monotonic() - start:.0f} s; later starts load it from {cache_root()}")
 
 
 def _fork_compiler(entries: list[Callable[[], None]], order: range, done: mmap.mmap, mine: int) -> int:

@@ -33,6 +33,7 @@ from emu.launch.record import begin_record, fill_record, judge
 from emu.launch.run import Options, Outcome, Run
 from emu.launch.signals import EarlySignal, Interrupted, Signals
 from emu.launch.stalls import StallWatch
+from emu.policy import load_user_sources
 from emu.results import write_result
 from emu.shm import sweep_stale
 from emu.workload.ftrace import load_demand
@@ -56,7 +57,10 @@ def run_scenario(resolved: Resolved, scenario: Scenario, options: Options) -> Ou
             demand = None
             if resolved.workload.kind == "replay":
                 demand = load_demand(resolved.workload.replay.trace_path, resolved.workload.replay.event)
-            mains = compile_all(options.say, signals.held)
+            with signals.held():
+                load_user_sources(resolved.policy.user_sources)
+            with signals.held():
+                mains = compile_all(options.say, lambda: signals.count > 0)
             plan = make_plan(resolved, demand)
             signals.counted = True
         except EarlySignal:
