@@ -2,12 +2,15 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
 from emu.launch import compile as compiling
 from emu.launch.signals import EarlySignal, Signals
-from emu.shm import COORDINATOR, MUTATOR, PAGE_REFILL, RECLAIM
+from emu.shm import COORDINATOR, MUTATOR, PAGE_REFILL, RECLAIM, ROLE_NAMES
+
+WORKERS = Path(__file__).resolve().parents[3] / "workers"
 
 
 class Apart:
@@ -53,8 +56,8 @@ def compiled(log):
 def test_every_role_has_its_main():
     mains = compiling.worker_mains()
     assert {role: main.__module__ for role, main in mains.items()} == {
-        MUTATOR: "workers.mutator", PAGE_REFILL: "workers.page_refill", RECLAIM: "workers.reclaim",
-        COORDINATOR: "workers.coordinator"}
+        role: f"workers.{ROLE_NAMES[role]}" for role in mains}
+    assert set(mains) == {role for role, name in ROLE_NAMES.items() if (WORKERS / f"{name}.py").exists()}
 
 
 def test_cold_start_is_shared_by_two_helpers_and_said(cold):
@@ -134,7 +137,7 @@ def test_signal_while_loading_takes_effect_after_it(cold, monkeypatch):
 def test_interpreted_mains_are_returned_as_they_are(monkeypatch):
     monkeypatch.setattr(compiling, "JIT", False)
     monkeypatch.setattr(compiling, "_compile", lambda _main: pytest.fail("compiled"))
-    assert compiling.compile_all(lambda _text: None).keys() == {MUTATOR, PAGE_REFILL, RECLAIM, COORDINATOR}
+    assert compiling.compile_all(lambda _text: None) == compiling.worker_mains()
 
 
 @pytest.mark.jit_only
