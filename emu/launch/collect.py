@@ -12,7 +12,8 @@ from emu.arch import Words, private_words
 from emu.boot import Plan, Role
 from emu.kvfree import KRC, KRW, MAX_BATCHES
 from emu.launch.collect_lockdep import collect_lockdep
-from emu.launch.collect_policy import collect_pools, foreign_page_text, pool_invariants
+from emu.launch.collect_memory import collect_zones, memory_invariants, pcp_locks
+from emu.launch.collect_policy import collect_pools, foreign_page_text, pool_idle_ns, pool_invariants
 from emu.launch.collect_vmscan import collect_vmscan, vmscan_invariants
 from emu.mm import (
     CACHE,
@@ -85,6 +86,7 @@ def collect_run(seg: Words, plan: Plan, record: dict, complete: bool) -> None:
     record["zone"] = {"min": seg[zone + ZONE.wmark_min], "low": seg[zone + ZONE.wmark_low],
                       "high": seg[zone + ZONE.wmark_high], "managed": seg[zone + ZONE.managed],
                       "nr_free_min": seg[zone + ZONE.nr_free_min], "nr_free_end": seg[zone + ZONE.nr_free]}
+    record["zones"] = collect_zones(seg, plan)
     record["rcuscale"] = collect_rcuscale(seg, plan)
     record["vmscan"] = collect_vmscan(seg, plan, per_process)
     record["contexts"] = {name: sum(seg[plan.load(cpu) + LOAD.by_context + i] for cpu in range(plan.cpus))
@@ -125,7 +127,7 @@ def collect_cpu(seg: Words, plan: Plan, cpu: int, per_process: dict[str, list[in
         "pages_peak": seg[stock + STOCK.held_peak],
         "pages_ns": seg[stock + STOCK.held_ns],
         "cache_idle_ns": seg[stock + STOCK.cache_ns],
-        "static_idle_ns": seg[stock + STOCK.static_ns],
+        "static_idle_ns": seg[stock + STOCK.static_ns] + pool_idle_ns(seg, plan, cpu),
         "enqueued": seg[krc + KRC.count] + seg[krc + KRC.detached],
         "freed": seg[krc + KRC.freed],
         "queued_at_end": queued,
@@ -186,7 +188,8 @@ def live_objects(seg: Words, plan: Plan) -> int:
 def collect_locks(seg: Words, plan: Plan) -> list[dict]:
     """Statistics of the locks: zone->lock, krc->lock of all CPUs together, list_lock of all caches together."""
     groups = {
-        "zone->lock": [plan.offsets["zones"] + ZONE.lock],
+        "zone->lock": [plan.zone(index) + ZONE.lock for index in range(len(plan.resolved.memory.zones))],
+        "pcp->lock": pcp_locks(seg, plan),
         "krc->lock": [plan.krc(cpu) + KRC.lock for cpu in range(plan.cpus)],
         "list_lock": [plan.cache(i) + CACHE.lock for i in range(len(plan.resolved.slab.object_bytes))],
     }
@@ -263,9 +266,7 @@ def check_invariants(seg: Words, plan: Plan, record: dict, sums: Sums, complete:
     vmalloc_live = ledger["vmalloc"]
     check("objects in slabs = live objects", ledger["slab_objects"] + vmalloc_live == objects["live"],
           f"in slabs {ledger['slab_objects']}, vmalloc {vmalloc_live}, live {objects['live']}")
-    check("NR_FREE_PAGES = pages on the free lists",
-          ledger["buddy"] == record["zone"]["nr_free_end"] == ledger["free_listed"],
-          f"nr_free {record['zone']['nr_free_end']}, listed {ledger['free_listed']}, found {ledger['buddy']}")
+    rows += memory_invariants(seg, plan, record)
     check("bnode pages all came back", ledger["bnode"] == 0, f"bnodes {ledger['bnode']}")
     rows += pool_invariants(seg, plan, ledger)
     limit = plan.resolved.kvfree.min_cached_objs * plan.cpus

@@ -92,7 +92,7 @@ def drain_ask(seg, me, cpu):
 
 @jit
 def drain_wait(seg, me, cpu, mine):
-    """Wait until a CPU has served its request; serve our own CPU `mine` meanwhile. Returns pages drained in its place."""
+    """Wait until a CPU has served its request, serving our own CPU `mine`. Returns pages drained in its place."""
     drain = drain_of(seg, cpu)
     asked = load_relaxed(seg, drain + DRAIN.asked)
     looked = now_ns(seg) + LOOK_NS

@@ -50,7 +50,7 @@ def cfg_memory(seg):
 
 @jit
 def gfp_to_alloc_flags(seg, gfp, me):
-    """ALLOC_* of the slow path's ordinary walk for a request by process `me`: MIN, lowered by what the flags may eat."""
+    """ALLOC_* of the slow path's ordinary walk for process `me`: MIN, lowered by what the flags may eat."""
     flags = ALLOC_WMARK_MIN
     if gfp & GFP_HIGH != 0:
         flags |= ALLOC_MIN_RESERVE

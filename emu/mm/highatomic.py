@@ -1,4 +1,4 @@
-"""Pageblocks set aside for high-order atomic requests: reserved after such a request succeeds, given back under pressure.
+"""Pageblocks for high-order atomic requests: set aside after such a request succeeds, given back under pressure.
 
 Rule    the zone's pages in such blocks are at most ZONE.highatomic_max; the marks do not count their free pages for
         anybody without reserve rights (ZONE.nr_free_highatomic, kept by the free lists).

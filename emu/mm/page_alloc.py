@@ -97,7 +97,7 @@ def take_reserved(seg, me, zone, order):
 
 @jit_apart
 def rmqueue_buddy(seg, me, zone, order, migratetype, alloc_flags):
-    """A block straight from the free lists, each of its pages held by `me`; NO_PAGE if none, or the lock is not free."""
+    """A block straight from the free lists, each page held by `me`; NO_PAGE if none, or the lock is not free."""
     if alloc_flags & ALLOC_NO_LOCKS != 0:
         return NO_PAGE
     if alloc_flags & ALLOC_TRYLOCK != 0:
@@ -276,7 +276,7 @@ def release_pages(seg, me, pfn, order, was, was_owner):
 
 @jit
 def free_held(seg, me, pcp_cpu, pfn, order, nolock):
-    """Free a block that `me` holds: order 0 to the CPU's list, or, if pcp->lock is held, and any other, to the buddy."""
+    """Free a block that `me` holds: order 0 to the CPU's list; to the buddy if pcp->lock is held, and any other."""
     index = zone_index_of(seg, pfn)
     zone = zone_of(seg, index)
     if order == 0:

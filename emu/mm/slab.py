@@ -215,6 +215,19 @@ def kmalloc(seg, me, cpu, index, gfp):
 
 
 @jit
+def revive_object(seg, me, obj, words):
+    """Make a dead object that somebody kept alive and zeroed again, as kmalloc() hands it out. Its keeper only."""
+    if seg[HEADER.verify] != 0:
+        check_poison(seg, me, obj, words)
+    seg[obj + RCU_NEXT] = 0
+    seg[obj + RCU_COOKIE] = 0
+    store_relaxed(seg, obj + OBJECT_STATE, LIVE)
+    for i in range(PAYLOAD, words):
+        seg[obj + i] = 0
+    count(seg, me, VM.kmalloc)
+
+
+@jit
 def kill_object(seg, me, obj, words):
     """Poison an object that is being freed; a second free of it faults. 1, or 0 after a fault."""
     state = load_relaxed(seg, obj + OBJECT_STATE)

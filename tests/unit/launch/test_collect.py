@@ -10,9 +10,22 @@ from emu.launch.collect import (
     owner_name,
     process_row,
 )
-from emu.mm import PG_BNODE, PG_CACHE, PG_PCP, PG_STATIC, PG_TAKEN, ZONE, page_of
+from emu.mm import (
+    MIGRATE_PCPTYPES,
+    PAGE,
+    PCP,
+    PG_BNODE,
+    PG_CACHE,
+    PG_PCP,
+    PG_STATIC,
+    PG_TAKEN,
+    ZONE,
+    page_links,
+    page_of,
+)
 from emu.rcu import RCU
 from emu.results import blank_record, pack_result
+from emu.ring import stack_pop
 from emu.shm import FAULT_CODES, FAULTS, HEADER, PROC
 from emu.stats import HIST, VM, VM_WORDS, hist_record
 from emu.sync import LOCK
@@ -62,9 +75,18 @@ def page_in_state(crew, state):
 
 
 def turn_page(crew, into):
-    """A page of the per-CPU lists says that it is something else."""
-    page = page_in_state(crew, PG_PCP)
-    crew.seg[page] = into
+    """A page that has left the per-CPU lists says that it is something else."""
+    crew.seg[page_of(crew.seg, take_listed(crew))] = into
+
+
+def take_listed(crew):
+    """A page off one of the per-CPU lists; its state stays as it was."""
+    for cpu in range(crew.plan.cpus):
+        for kind in range(MIGRATE_PCPTYPES):
+            pfn = stack_pop(crew.seg, crew.plan.pcp(cpu) + PCP.lists + kind, page_links(crew.seg), PAGE.SIZE)
+            if pfn >= 0:
+                return pfn
+    raise AssertionError("no page on any list")
 
 
 def count_calls_twice(crew):
@@ -102,8 +124,10 @@ SABOTAGE = {
     "allocated = live + freed + queued": lambda crew: add(crew, VM.kmalloc),
     "objects in slabs = live objects": lose_a_slot,
     "NR_FREE_PAGES = pages on the free lists": set_word("zones", ZONE.nr_free, 1, by=True),
+    "per-CPU lists hold the pages that say so": take_listed,
+    "NR_FREE_HIGHATOMIC = pages on its free lists": set_word("zones", ZONE.nr_free_highatomic, 1),
     "bnode pages all came back": lambda crew: turn_page(crew, PG_BNODE),
-    "the static reserve is whole": lambda crew: turn_page(crew, PG_STATIC),
+    "every reserve is whole": lambda crew: turn_page(crew, PG_STATIC),
     "cached pages within their limit": fill_caches_beyond_their_limit,
     "batches in flight within their limit": set_word("krc", KRC.in_flight_peak, 3),
     "grace periods ended = started": lambda crew: add(crew, VM.rcu_gp_start),
@@ -233,7 +257,7 @@ def test_locks_are_summed_by_kind():
         crew.seg[crew.plan.krc(cpu) + KRC.lock + LOCK.acquired] += 10
         crew.seg[crew.plan.krc(cpu) + KRC.lock + LOCK.hold_max_ns] = hold
     after = {row["name"]: row for row in books(crew, complete=False)["locks"]}
-    assert list(after) == ["zone->lock", "krc->lock", "list_lock"]
+    assert list(after) == ["zone->lock", "pcp->lock", "krc->lock", "list_lock"]
     assert after["krc->lock"]["acquired"] == before["krc->lock"]["acquired"] + 20
     assert after["krc->lock"]["hold_max_ns"] == 70
 
