@@ -54,12 +54,16 @@ def drain_page_cache(seg, me, pcp_cpu, cpu):
 
 @jit
 def monitor_now(seg, me, cpu):
-    """Have a CPU's monitor run at once, if anything is queued; returns the objects queued."""
+    """Have a CPU's monitor run at once, if anything is queued; returns the objects queued, 0 if it was asked before."""
     krc = krc_of(seg, cpu)
     spin_lock(seg, me, krc)
+    now = now_ns(seg)
     queued = seg[krc + KRC.count]
+    due = load_relaxed(seg, krc + KRC.monitor_due)
+    if due != 0 and due <= now:
+        queued = 0
     if queued != 0:
-        store_relaxed(seg, krc + KRC.monitor_due, now_ns(seg))
+        store_relaxed(seg, krc + KRC.monitor_due, now)
         smp_mb()  # MB monitor.arm: due time before the daemon's wake time. Pairs with reclaim_step()
     spin_unlock(seg, me, krc)
     if queued != 0:

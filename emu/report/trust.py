@@ -10,6 +10,7 @@ from emu.report.tables import table, wrap
 from emu.report.view import BELOW_NOISE, lower_median
 
 PAGE_TERMS = ("buddy", "pcp", "cache", "static", "bnode", "slab", "vmalloc", "other", "lost")
+PRESSURE_TERMS = ("lru", "zram", "user", "trylock")  # named where there are such pages
 OBJECT_TERMS = ("freed", "queued", "live")
 PROCESSES_IN_FULL = 12
 ROWS_MAX = 10
@@ -34,7 +35,8 @@ def ledger(view, width):
     book = view["ledger"]
     objects = book["objects"]
     enqueued, freed, queued = (view.over_cpus(key) for key in ("enqueued", "freed", "queued_at_end"))
-    lines = wrap(_equation("pages", book["managed"], [(term, book[term]) for term in PAGE_TERMS]), width, "", "  ")
+    terms = [term for term in PAGE_TERMS + PRESSURE_TERMS if term in PAGE_TERMS or book.get(term)]
+    lines = wrap(_equation("pages", book["managed"], [(term, book[term]) for term in terms]), width, "", "  ")
     lines += wrap(_equation("objects", objects["allocated"], [(term, objects[term]) for term in OBJECT_TERMS]),
                   width, "", "  ")
     lines += wrap(_equation("enqueued", enqueued, [("freed", freed), ("queued", queued)]), width, "", "  ")

@@ -188,6 +188,7 @@ def shrink_node(seg, me, pcp_cpu, node, priority, target, kswapd):
     for kind in range(LRU_KINDS):
         freed += shrink_kind(seg, me, pcp_cpu, node, kind, priority, target, kswapd)
     do_shrink_slab(seg, me, pcp_cpu, priority)
+    tick(seg, me)
     return freed
 
 

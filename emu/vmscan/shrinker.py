@@ -35,7 +35,10 @@ def do_shrink_slab(seg, me, pcp_cpu, priority):
     scanned = 0
     while scan > 0 and (scan >= SHRINK_BATCH or scan >= freeable):
         now = min(SHRINK_BATCH, scan)
-        freed += shrink_scan(seg, me, pcp_cpu, now)
+        got = shrink_scan(seg, me, pcp_cpu, now)
+        if got == 0:
+            break  # SHRINK_STOP
+        freed += got
         scanned += now
         scan -= now
     count_n(seg, me, VM.slabs_scanned, scanned)
