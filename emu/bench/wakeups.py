@@ -73,7 +73,7 @@ def miss_and_ask(seg, krc, stock):
     """Take the cached pages away until a call would find none, and ask for a refill as that call does."""
     while True:
         spin_lock(seg, MUTATOR_0, krc)
-        pfn = take_page(seg, MUTATOR_0, 0, stock, 0)
+        pfn = take_page(seg, MUTATOR_0, 0, stock, 0, 0)
         if pfn == GOT_NOTHING:
             break
         spin_unlock(seg, MUTATOR_0, krc)

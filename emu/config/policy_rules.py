@@ -99,7 +99,7 @@ def _behind_the_last(resolved, scenario):
             return
 
 
-def _contexts(resolved, scenario):
+def _illegal_contexts(resolved, scenario):
     """A source that may not be asked in any context that calls are made in."""
     workload, shares = resolved.workload, resolved.workload.contexts
     raw_only = sum(getattr(shares, name) for name in _RAW) > 1.0 - 1e-9
@@ -132,4 +132,4 @@ def _attack(resolved, scenario):
         yield Problem("policy.preset", rule, 'add [[users]] with kind = "pcp_hog"', "S16", forceable=True)
 
 
-POLICY_RULES = (_pool, _growth, _pools_fit, _low_stock, _behind_the_last, _contexts, _attack)
+POLICY_RULES = (_pool, _growth, _pools_fit, _low_stock, _behind_the_last, _illegal_contexts, _attack)

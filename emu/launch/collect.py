@@ -191,7 +191,7 @@ def collect_locks(seg: Words, plan: Plan) -> list[dict]:
         "zone->lock": [plan.zone(index) + ZONE.lock for index in range(len(plan.resolved.memory.zones))],
         "pcp->lock": pcp_locks(seg, plan),
         "krc->lock": [plan.krc(cpu) + KRC.lock for cpu in range(plan.cpus)],
-        "list_lock": [plan.cache(i) + CACHE.lock for i in range(len(plan.resolved.slab.object_bytes))],
+        "list_lock": [plan.cache(i) + CACHE.lock for i in range(len(plan.resolved.slab.cache_bytes))],
     }
     rows = []
     for name, locks in groups.items():

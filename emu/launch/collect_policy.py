@@ -48,6 +48,13 @@ def collect_pools(seg: Words, plan: Plan) -> dict[str, dict[str, int]]:
     return rows
 
 
+def pool_idle_ns(seg: Words, plan: Plan, cpu: int) -> int:
+    """Idle pages x ns of a CPU's own pools, and its share of those that all CPUs have together."""
+    pools = pools_by_name(plan)
+    common = sum(seg[pool + POOL.idle_ns] for pool in pools["mempool"] + pools["shared-reserve"])
+    return common // plan.cpus + sum(seg[plan.cpu_pool(cpu, which) + POOL.idle_ns] for which in _CPU_POOLS.values())
+
+
 def reserved_pages(seg: Words, plan: Plan) -> int:
     """Pages that have to lie in reserves once every bnode has come back: static, and what belongs to the pools."""
     static = seg[plan.offsets["policy"] + POLICY.static_pages] * plan.cpus

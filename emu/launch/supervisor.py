@@ -26,6 +26,7 @@ from emu.host import (
     set_timer_slack,
 )
 from emu.launch.children import Child
+from emu.launch.collect_vmscan import panic_text
 from emu.launch.compile import compile_all
 from emu.launch.guard import Guard
 from emu.launch.machine import Machine
@@ -172,8 +173,11 @@ def make_poll(watched: list[Child]):
 
 
 def note_deaths(run: Run, watched: list[Child]) -> bool:
-    """True, with the reasons noted, if a process died that should live."""
+    """True, with the reasons noted, if a process died that should live, or the emulated machine as a whole."""
     gone = dead(watched)
+    if (panic := panic_text(run.machine.seg, run.plan)) and panic not in run.reasons:
+        run.reasons.append(panic)
+        return True
     if run.machine.aborted():
         gone = [child for child in gone if child.status != 0]  # a fault stops the run: whoever saw it has left in order
     for child in gone:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from emu.config import EPOCHS, POLICIES, SOURCES, all_keys, parse_scenario, resolve
+from emu.config import EPOCHS, POLICIES, SOURCES, STRATEGIES, all_keys, parse_scenario, resolve
 from emu.config.check import check
 from emu.config.presets import find_policy
 from emu.errors import ConfigError
@@ -64,6 +64,8 @@ def test_an_epoch_fills_exactly_what_has_neither_default_nor_formula(name):
     by_formula = {
         "memory.min_free_kbytes", "memory.watermark_boost_factor", "memory.pcp_batch", "memory.pcp_high", "rcu.jiffies_till_first_fqs",
         "rcu.jiffies_till_next_fqs", "policy.refill.amount", "run.preempt_count",
+        "policy.refill.low_stock_pages", "policy.refill.busy_page_us", "policy.pool.grow_pages",
+        "policy.pool.grow_limit_pages", "policy.pool.shrink_after_ms", "policy.pool.rescue_pages",
     }
     left_open = {key for key, row in all_keys().items() if row.default is None}
     assert set(EPOCHS[name].values) == left_open - by_formula
@@ -75,19 +77,30 @@ def test_an_epoch_fills_exactly_what_has_neither_default_nor_formula(name):
 
 
 def test_sources_say_what_they_do():
-    assert {name for name, rule in SOURCES.items() if rule.may_spin} == {"nowait", "atomic", "direct"}
-    assert {name for name, rule in SOURCES.items() if rule.may_sleep} == {"direct"}
-    assert {name: rule.floor for name, rule in SOURCES.items() if rule.floor} == {
-        "nowait": 1.0, "atomic": 0.375, "direct": 1.0,
-    }
-    assert {name for name, rule in SOURCES.items() if rule.uses_pool} == {"static"}
+    assert {name for name, rule in SOURCES.items() if rule.may_spin} == {
+        "nowait", "atomic", "direct", "mempool", "throttle"}
+    assert {name for name, rule in SOURCES.items() if rule.may_sleep} == {"direct", "mempool", "gate", "throttle"}
+    assert {name for name, rule in SOURCES.items() if rule.one_arg_only} == {"direct", "throttle"}
+    assert {name for name, rule in SOURCES.items() if not rule.floor} == {
+        "cache", "pcp-lockless", "static", "mempool-raw", "grown", "rescue", "shared-reserve"}
+    assert {name: rule.floor for name, rule in SOURCES.items() if rule.floor not in (0.0, 1.0)} == {"atomic": 0.375}
+    assert {name for name, rule in SOURCES.items() if rule.uses_pool} == {
+        "static", "mempool", "mempool-raw", "grown", "shared-reserve"}
+
+
+def test_every_source_is_built_and_every_strategy_has_its_words():
+    from emu.policy import SOURCE_IDS
+
+    assert set(SOURCE_IDS) == set(SOURCES)
+    assert list(STRATEGIES) == list(POLICIES)
 
 
 def test_policies_name_known_sources_and_epochs_only():
-    assert READY_POLICIES == ["epoch", "S1", "S2", "S3", "S4", "S8", "S9", "S19", "S20"]
+    assert {"epoch", *(f"S{n}" for n in range(1, 22))} <= set(READY_POLICIES)
     assert list(POLICIES) == ["epoch", *(f"S{n}" for n in range(1, 23))]
     for row in POLICIES.values():
-        assert set(row.sources or ()) <= set(SOURCES)
+        assert {*(row.sources or ()), *(row.one_arg or ())} <= set(SOURCES)
+        assert set(row.values) <= set(all_keys())
         assert row.refill_from in ("", "epoch", *EPOCHS)
         assert find_policy(row.name) is find_policy(row.title) is row
 
@@ -100,7 +113,18 @@ STRATEGIES = {
     "S4": (("static",), "none", 32),
     "S8": (("cache", "nowait"), "none", 0),
     "S9": (("cache", "atomic"), "none", 0),
+    "S5": (("mempool",), "none", 16),
+    "S6": (("grown",), "miss", 5),
+    "S7": (("grown", "rescue"), "miss", 5),
+    "S10": (("gate", "cache"), "none", 0),
+    "S11": (("cache", "no-locks"), "none", 0),
+    "S12": (("cache", "no-locks-late"), "none", 0),
+    "S13": (("cache", "gfp-zero"), "none", 0),
+    "S14": (("cache", "freelist-copy"), "none", 0),
+    "S15": (("shared-reserve",), "none", 16),
+    "S17": (("cache",), "low-stock", 0),
     "S19": ((), "none", 0),
+    "S21": (("cache", "trylock"), "none", 0),
 }
 
 
@@ -111,7 +135,7 @@ def test_a_strategy_is_its_composition_in_every_epoch(name, epoch):
     policy, kvfree = resolved.policy, resolved.kvfree
     assert (policy.sources, policy.refill.trigger, policy.pool.pages_per_cpu) == STRATEGIES[name]
     assert (kvfree.min_cached_objs > 0) == ("cache" in policy.sources)
-    direct = epoch in ("E61", "E612") and name != "S19"
+    direct = epoch in ("E61", "E612") and name not in ("S5", "S10", "S19")
     assert policy.one_arg_sources == policy.sources + (("direct",) if direct else ())
     assert kvfree.bnode_records == EPOCHS[epoch].values["kvfree.bnode_records"]
 

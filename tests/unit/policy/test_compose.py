@@ -7,11 +7,9 @@ from emu.policy import (
     GOT_NOTHING,
     POLICY,
     STOCK,
-    TRY_DIRECT,
     cache_put,
-    direct_found,
-    direct_missed,
     drop_page,
+    page_fetched,
     policy_of,
     put_page,
     stock_of,
@@ -22,13 +20,15 @@ from emu.policy.sources import static_ring
 from emu.ring import mpmc_count
 from tests.crew import Crew
 
+DIRECT_IS_NEXT = -2  # source number 1 of ("cache", "direct") wants the lock dropped
+
 
 def stock(crew: Crew, name: str, cpu: int = 0) -> int:
     return crew.seg[stock_of(crew.seg, cpu) + getattr(STOCK, name)]
 
 
 def take(crew: Crew, cpu: int = 0, one_arg: int = 0) -> int:
-    return take_page(crew.seg, cpu, cpu, stock_of(crew.seg, cpu), one_arg)
+    return take_page(crew.seg, cpu, cpu, stock_of(crew.seg, cpu), one_arg, 0)
 
 
 def put(crew: Crew, pfn: int, cpu: int = 0) -> int:
@@ -49,7 +49,7 @@ def test_sources_are_asked_in_the_order_that_is_written():
 def test_one_argument_calls_have_sources_of_their_own():
     crew = Crew("run.epoch=E612")
     assert take(crew) == GOT_NOTHING
-    assert take(crew, one_arg=1) == TRY_DIRECT
+    assert take(crew, one_arg=1) == DIRECT_IS_NEXT
     assert crew.counter("kvfree_page_miss") == 1  # the direct request decides about the other
 
 
@@ -98,9 +98,9 @@ def test_a_one_argument_caller_s_own_page_closes_the_window():
     crew = Crew("run.epoch=E61")
     take(crew)
     crew.advance(7000)
-    assert take(crew, one_arg=1) == TRY_DIRECT
+    assert take(crew, one_arg=1) == DIRECT_IS_NEXT
     assert take_sleeping(crew.seg, 0, 0) > 0
-    direct_found(crew.seg, 0, stock_of(crew.seg, 0))
+    page_fetched(crew.seg, 0, stock_of(crew.seg, 0))
     assert (stock(crew, "windows"), stock(crew, "held"), stock(crew, "hits")) == (1, 1, 1)
     assert stock(crew, "window_ns") == pytest.approx(7000, abs=20)
 
@@ -108,9 +108,9 @@ def test_a_one_argument_caller_s_own_page_closes_the_window():
 def test_a_one_argument_caller_s_own_failure_opens_it():
     crew = Crew("run.epoch=E61")
     crew.leave_free(0)
-    assert take(crew, one_arg=1) == TRY_DIRECT
+    assert take(crew, one_arg=1) == DIRECT_IS_NEXT
     assert take_sleeping(crew.seg, 0, 0) == GOT_NOTHING
-    direct_missed(crew.seg, 0, 0, stock_of(crew.seg, 0))
+    assert take_page(crew.seg, 0, 0, stock_of(crew.seg, 0), 1, 2) == GOT_NOTHING
     assert (stock(crew, "misses"), crew.counter("kvfree_page_miss"), crew.counter("direct_alloc_miss")) == (1, 1, 1)
     assert stock(crew, "window_start") != 0
 

@@ -32,7 +32,7 @@ def set_stock(crew: Crew, name: str, value: int, cpu: int = 0) -> None:
 
 
 def take(crew: Crew, cpu: int = 0) -> int:
-    return take_page(crew.seg, cpu, cpu, stock_of(crew.seg, cpu), 0)
+    return take_page(crew.seg, cpu, cpu, stock_of(crew.seg, cpu), 0, 0)
 
 
 def ask(crew: Crew, cpu: int = 0) -> int:

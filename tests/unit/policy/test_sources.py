@@ -26,7 +26,7 @@ from tests.unit.mm.memory import mark_for
 
 
 def take(crew: Crew, cpu: int = 0) -> int:
-    return take_page(crew.seg, cpu, cpu, stock_of(crew.seg, cpu), 0)
+    return take_page(crew.seg, cpu, cpu, stock_of(crew.seg, cpu), 0, 0)
 
 
 def put(crew: Crew, pfn: int, cpu: int = 0) -> int:
