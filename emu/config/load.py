@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from emu.config.check import check
+from emu.config.machines import machine_values
 from emu.config.problems import printable, raise_problems
 from emu.config.schema import Keys
 from emu.errors import ConfigError
@@ -31,6 +32,7 @@ class Scenario:
     path, text  the file's name as it was given, and what it holds
     folder      what relative paths in it start from
     written     dotted names of the keys that the author (or an override) set; overridden: by an override
+    machine     dotted names of the keys whose value is that of run.machine
     """
 
     keys: Keys
@@ -39,6 +41,7 @@ class Scenario:
     folder: Path
     written: frozenset
     overridden: frozenset
+    machine: frozenset = frozenset()
 
     def name_of(self, key: str) -> str:
         """What a message about `key` begins with: the file, or the option that set it."""
@@ -66,8 +69,16 @@ def parse_scenario(text: str, name: str = "scenario", folder=Path(), overrides=N
     problems, values = check(document)
     overridden = frozenset(overrides)
     raise_problems(problems, lambda key: "--set" if key.split("[")[0] in overridden else name)
-    keys = msgspec.convert(_nested(values), Keys)
-    return Scenario(keys, name, text, Path(folder), frozenset(values), overridden)
+    written = frozenset(values)
+    machine = machine_values(str(values.get("run.machine", "")), written, _scale(values))
+    keys = msgspec.convert(_nested(machine | values), Keys)
+    return Scenario(keys, name, text, Path(folder), written, overridden, frozenset(machine))
+
+
+def _scale(values) -> float:
+    """How far memory is shrunk."""
+    scale = values.get("memory.scale", 1.0)
+    return float(scale) if isinstance(scale, int | float) else 1.0
 
 
 def parse_override(option: str) -> tuple[str, object]:

@@ -1,6 +1,7 @@
 """Scenario in, Resolved out: every None filled, every time also in nanoseconds, every value's origin kept.
 
-Holds   resolve() and the layers: user > formula that the composition forces > policy preset > epoch > default.
+Holds   resolve() and the layers: user > formula that the composition forces > machine > policy preset > epoch >
+        default.
 Rule    a value is taken from the first layer that has it, and the layer's name is its provenance. Rules between
         keys are held against the values that come out, so a preset is checked like a file.
 Limits  deterministic: no clock, no random number, no look at the host; the only file looked for is a trace.
@@ -35,6 +36,7 @@ from emu.config.resolved import (
 )
 from emu.config.rules import broken_rules, refill_has_sense, remarks
 from emu.config.schema import Contexts, all_keys
+from emu.config.sheaf_keys import sheaf_values
 from emu.config.user_sources import find_user_source, is_user_source
 from emu.config.users_keys import resolve_series, resolve_users
 from emu.config.vmscan_keys import resolve_apps, resolve_vmscan
@@ -54,7 +56,7 @@ def resolve(scenario: Scenario) -> Resolved:
         question=pick("question"), run=run, cpus=scenario.keys.cpus, processes=scenario.keys.processes, memory=memory,
         slab=_slab(pick), rcu=_rcu(pick, run), kvfree=kvfree, policy=policy,
         workload=_workload(pick, scenario), readers=_readers(pick), trace=scenario.keys.trace,
-        lockdep=scenario.keys.lockdep,
+        lockdep=scenario.keys.lockdep, published=scenario.keys.published,
         vmscan=vmscan, apps=resolve_apps(scenario.keys.apps), monitor=scenario.keys.monitor,
         users=resolve_users(scenario.keys.users), hogs=scenario.keys.hogs, hotplug=scenario.keys.hotplug,
         cgroup=scenario.keys.cgroup, series=resolve_series(scenario.keys.series, run.duration_ms),
@@ -68,7 +70,7 @@ class _Layers:
     """Dotted key -> value of the first layer that has one; remembers which layer that was."""
 
     def __init__(self, scenario):
-        self.written = scenario.written
+        self.written, self.machine = scenario.written, scenario.machine
         self.epoch = EPOCHS[scenario.keys.run.epoch]
         self.preset = find_policy(scenario.keys.policy.preset)
         self.origin: dict[str, str] = {}
@@ -104,7 +106,7 @@ class _Layers:
         here = self._keys
         for part in dotted.split("."):
             here = getattr(here, part)
-        yield "user" if dotted in self.written else "default", here
+        yield "user" if dotted in self.written else "machine" if dotted in self.machine else "default", here
         yield "preset", self._preset_values.get(dotted)
         yield "epoch", self._epoch_values.get(dotted)
 
@@ -157,7 +159,7 @@ def _slab(pick):
         object_bytes = kernel.rcuscale_object_bytes(pick("workload.rcuscale.mult"))
         own["object_bytes"] = pick.forced("slab.object_bytes", (object_bytes,))
     own["weights"] = _normalised(own["weights"])
-    return ResolvedSlab(**own)
+    return ResolvedSlab(**own | sheaf_values(pick, own))
 
 
 def _normalised(shares):
@@ -315,4 +317,4 @@ def _provenance(resolved, pick):
 def _plain_origin(dotted, pick, known):
     if dotted not in known:
         return "formula"
-    return "user" if dotted in pick.written else "default"
+    return "user" if dotted in pick.written else "machine" if dotted in pick.machine else "default"

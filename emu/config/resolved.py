@@ -11,6 +11,7 @@ After   configs/default.toml, where each key and its kernel twin is explained.
 import msgspec
 
 from emu.config.lockdep_keys import Lockdep
+from emu.config.published_keys import Published
 from emu.config.schema import Contexts, Cpus, Processes, Section, Trace
 from emu.config.user_sources import UserSource
 from emu.config.users_keys import Cgroup, Hog, Hotplug, ResolvedSeries, ResolvedUser
@@ -21,6 +22,7 @@ class ResolvedRun(Section, frozen=True):
     duration_ms: int
     seed: int
     hz: int
+    machine: str
     epoch: str
     preemption: str
     preempt_count: bool
@@ -88,13 +90,19 @@ class ResolvedMemory(Section, frozen=True):
 
 
 class ResolvedSlab(Section, frozen=True):
-    """weights: normalised, one per size, summing to 1."""
+    """weights: normalised, one per size, summing to 1. sheaf_capacity 0: no cache has sheaves.
+
+    cache_bytes: object sizes of all caches, that of the sheaves themselves the last.
+    """
 
     object_bytes: tuple[int, ...]
     weights: tuple[float, ...]
     min_partial: int
     live_objects: int
     free_cost_ns: int
+    sheaf_capacity: int
+    sheaf_sizes: tuple[int, ...]
+    cache_bytes: tuple[int, ...]
 
 
 class ResolvedRcu(Section, frozen=True):
@@ -245,7 +253,8 @@ class ResolvedReaders(Section, frozen=True):
 
 
 class Resolved(Section, frozen=True):
-    """The whole. provenance: dotted key -> "user", "preset", "epoch", "default" or "formula".
+    """The whole. provenance: dotted key -> "user", "machine", "preset", "epoch", "default" or
+    "formula".
 
     notes: remarks that do not stop a run, such as a key that this scenario does not read.
     """
@@ -263,6 +272,7 @@ class Resolved(Section, frozen=True):
     readers: ResolvedReaders
     trace: Trace
     lockdep: Lockdep
+    published: Published
     users: tuple[ResolvedUser, ...]
     vmscan: ResolvedVmscan
     apps: ResolvedApps

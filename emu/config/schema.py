@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from emu.config.lockdep_keys import Lockdep
+from emu.config.published_keys import Published
 from emu.config.schema_base import (
     CPUS_MAX,
     DAY_MS,
@@ -39,6 +40,7 @@ class Run(Section, frozen=True):
     duration_ms: Annotated[int, Meta(ge=100, le=DAY_MS)] = 10_000
     seed: Annotated[int, Meta(ge=0, le=2**62)] = 7
     hz: Literal[100, 250, 300, 1000] = 250
+    machine: Literal["", "phone", "rt-board", "server", "vm"] = ""
     epoch: EpochName = "E612"
     preemption: Literal["none", "voluntary", "full", "rt"] = "full"
     preempt_count: bool | None = None
@@ -108,6 +110,8 @@ class Slab(Section, frozen=True):
     min_partial: Annotated[int, Meta(ge=0, le=1024)] = 5
     live_objects: Annotated[int, Meta(ge=8, le=4096)] = 64
     free_cost_ns: CostNs = 0
+    sheaf_capacity: Annotated[int, Meta(ge=0, le=256, examples=[32])] | None = None
+    sheaf_sizes: Annotated[tuple[SizeBytes, ...], Meta(max_length=SIZES_MAX)] = ()
 
 
 class Rcu(Section, frozen=True):
@@ -251,6 +255,7 @@ class Keys(Section, frozen=True):
     vmscan: Vmscan = Vmscan()
     apps: Apps = Apps()
     monitor: Monitor = Monitor()
+    published: Published = Published()
 
 
 class Key(NamedTuple):

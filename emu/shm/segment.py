@@ -73,7 +73,7 @@ def check_room(size_bytes: int, directory: Path | None = None) -> None:
     if size_bytes > free:
         raise HostError(
             f"{directory}: the segment needs {size_bytes / 2**20:.1f} MiB, {free / 2**20:.1f} MiB are free; "
-            f"lower memory.managed_pages or trace.events_per_process, or enlarge it "
+            f"lower memory.managed_pages, memory.scale or trace.events_per_process, or enlarge it "
             f"(mount -o remount,size={-(-size_bytes // 2**20) + 64}M {directory})"
         )
 

