@@ -78,6 +78,7 @@ def boot_load(seg: Words, plan: Plan, cpu: int) -> None:
         "busy_gap_ns": int(work.replay.busy_gap_ns * work.replay.time_scale),
         "whole_burst": int(resolved.run.preemption in ("none", "voluntary")),
         "live": live_slots(resolved),
+        "sheaves": int(resolved.slab.sheaf_capacity > 0),
         "slots": plan.offsets["slots"] + cpu * round_to_line(live_slots(resolved)),
         "reader_every": resolved.readers.every_calls,
         "reader_ns": resolved.readers.length_ns,

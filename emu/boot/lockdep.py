@@ -43,7 +43,7 @@ def spinlocks(seg: Words, plan: Plan, resolved: Resolved) -> Iterator[tuple[int,
         for cpu in range(cpus):
             pcp = plan.offsets["pcp"] + (zone * cpus + cpu) * PCP.SIZE
             yield pcp + PCP.lock, HIST.pcp_lock_wait_ns
-    for index in range(len(resolved.slab.object_bytes)):
+    for index in range(len(resolved.slab.cache_bytes)):
         yield plan.cache(index) + CACHE.lock, HIST.list_lock_wait_ns
 
 

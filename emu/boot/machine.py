@@ -15,6 +15,7 @@ from emu.boot.plan import Plan, plan_roles
 from emu.boot.policy import boot_policy, policy_regions
 from emu.boot.processes import boot_procs, process_regions
 from emu.boot.rcu import boot_rcu, rcu_regions
+from emu.boot.sheaves import boot_sheaves, sheaf_regions
 from emu.boot.vmscan import boot_vmscan, vmscan_regions
 from emu.config import Resolved
 from emu.mm import PAGE_SHIFT, PAGE_WORDS
@@ -31,6 +32,7 @@ def make_plan(resolved: Resolved, demand: RecordedDemand | None = None) -> Plan:
     offsets, end = lay_out({
         **process_regions(resolved, len(roles)),
         **lockdep_regions(len(roles)),
+        **sheaf_regions(resolved),
         **rcu_regions(cpus),
         **vmscan_regions(resolved, len(roles)),
         **kvfree_regions(cpus, roles),
@@ -66,6 +68,7 @@ def boot(seg: Words, plan: Plan) -> None:
     boot_vmscan(seg, plan)
     boot_policy(seg, plan)
     boot_kvfree(seg, plan)
+    boot_sheaves(seg, plan)
     boot_lockdep(seg, plan)
     boot_loads(seg, plan)
 

@@ -47,7 +47,7 @@ def pool_pages(resolved: Resolved) -> int:
 
 def memory_regions(resolved: Resolved) -> dict[str, int]:
     """Words of the regions of memory, without the pages themselves."""
-    cpus, caches, memory = resolved.cpus.count, len(resolved.slab.object_bytes), resolved.memory
+    cpus, caches, memory = resolved.cpus.count, len(resolved.slab.cache_bytes), resolved.memory
     pages = pool_pages(resolved)
     return {
         "zones": len(memory.zones) * ZONE.SIZE,
@@ -73,7 +73,7 @@ def boot_memory_map(seg: Words, plan: Plan) -> None:
     seg[MAP_BASE + MAP.nr_pages] = pool_pages(plan.resolved)
     seg[MAP_BASE + MAP.nr_zones] = len(memory.zones)
     seg[MAP_BASE + MAP.nr_nodes] = memory.nodes
-    seg[MAP_BASE + MAP.nr_caches] = len(plan.resolved.slab.object_bytes)
+    seg[MAP_BASE + MAP.nr_caches] = len(plan.resolved.slab.cache_bytes)
     seg[MAP_BASE + MAP.nr_pcp_cpus] = plan.cpus + 1
 
 
@@ -147,7 +147,7 @@ def boot_nodes(seg: Words, plan: Plan) -> None:
 def boot_caches(seg: Words, plan: Plan) -> None:
     """One slab cache per size of object."""
     slab = plan.resolved.slab
-    for index, size in enumerate(slab.object_bytes):
+    for index, size in enumerate(slab.cache_bytes):
         cache = plan.cache(index)
         seg[cache + CACHE.index] = index
         seg[cache + CACHE.object_words] = size // 8

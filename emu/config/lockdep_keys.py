@@ -25,9 +25,9 @@ def lockdep_remarks(resolved, scenario):
     """What is worth knowing about contexts and counting."""
     contexts = resolved.workload.contexts
     if contexts.nmi:
-        yield "workload.contexts.nmi: kvfree_rcu() is not legal there; such a call is refused, counted, and made from " \
-              "the interrupt that follows"
-    if contexts.zone_lock and not resolved.lockdep.enabled and any(
-            name in ("nowait", "atomic") for name in resolved.policy.sources):
-        yield "workload.contexts.zone_lock with a source that takes zone->lock and lockdep.enabled = false: the run " \
-              "will stop with a self-deadlock"
+        yield ("workload.contexts.nmi: kvfree_rcu() is not legal there; such a call is refused, counted, and made "
+               "from the interrupt that follows")
+    takes_lock = any(name in ("nowait", "atomic") for name in resolved.policy.sources)
+    if contexts.zone_lock and takes_lock and not resolved.lockdep.enabled:
+        yield ("workload.contexts.zone_lock with a source that takes zone->lock, and lockdep.enabled = false: the run "
+               "will stop with a self-deadlock")

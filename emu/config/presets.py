@@ -93,6 +93,7 @@ class Epoch(NamedTuple):
 
 
 _V59 = {
+    "slab.sheaf_capacity": 0,
     "memory.pcp_rule": "v5.9",
     "memory.reserve_rule": "v5.9",
     "memory.drain_rule": "work",
@@ -155,6 +156,7 @@ _V612 = _V61 | {
     "kvfree.work_bound": False,
     "policy.refill.count_from": "present",
 }
+_V618 = _V612 | {"slab.sheaf_capacity": 32}
 
 EPOCHS = {
     "E59": Epoch("v5.9", _V59),
@@ -162,7 +164,7 @@ EPOCHS = {
     "E511": Epoch("v5.11", _V511),
     "E61": Epoch("v6.1", _V61),
     "E612": Epoch("v6.12", _V612, refill_needs_cache=True),
-    "E618": Epoch("v6.18", _V612, refill_needs_cache=True, needs='source "sheaf"'),
+    "E618": Epoch("v6.18", _V618, refill_needs_cache=True),
 }
 
 
@@ -216,7 +218,7 @@ POLICIES = {
         PolicyPreset("S19", "list-only", (), direct=False),
         PolicyPreset("S20", "sync-only", (), direct=False),
         PolicyPreset("S21", "trylock", ("cache", "trylock")),
-        PolicyPreset("S22", "sheaves", needs='source "sheaf"'),
+        PolicyPreset("S22", "sheaves", ("cache",), refill_from="E511", values={"slab.sheaf_capacity": 32}),
     )
 }
 

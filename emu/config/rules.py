@@ -14,7 +14,9 @@ from emu.config.memory import memory_rules
 from emu.config.policy_rules import POLICY_RULES
 from emu.config.presets import EPOCHS, source_rule
 from emu.config.problems import Problem
+from emu.config.published_keys import published_rules
 from emu.config.schema import Processes
+from emu.config.sheaf_keys import sheaf_remarks, sheaf_rules
 from emu.config.users_keys import USERS_RULES, users_remarks
 from emu.config.vmscan_keys import VMSCAN_RULES, vmscan_remarks
 
@@ -213,8 +215,8 @@ def _sync_only(resolved, scenario):
 
 
 RULES = (
-    *POLICY_RULES, _powers_of_two, _weights, _scheduling, _cores, _marks, _pcp, _room, _cache, _refill, _rate,
-    _contexts, _rcuscale, _replay, _sync_only, memory_rules, *USERS_RULES, *VMSCAN_RULES,
+    _powers_of_two, _weights, _scheduling, _cores, _marks, _pcp, _room, _cache, _refill, *POLICY_RULES, _rate,
+    _contexts, _rcuscale, _replay, _sync_only, memory_rules, sheaf_rules, *USERS_RULES, *VMSCAN_RULES, published_rules,
 )
 
 
@@ -246,4 +248,6 @@ def _simplified(resolved, scenario):
         yield "E59 with rt: the kernel skips the allocator call, so source nowait is left out"
 
 
-REMARKS = (_unread_tables, _unread_keys, _overload, _simplified, lockdep_remarks, users_remarks, vmscan_remarks)
+REMARKS = (
+    _unread_tables, _unread_keys, _overload, _simplified, lockdep_remarks, sheaf_remarks, users_remarks, vmscan_remarks,
+)

@@ -9,6 +9,7 @@ After   Linux kfree_rcu_monitor, kvfree_rcu_drain_ready, kvfree_rcu_queue_batch,
 """
 
 from emu.arch import NO_DEADLINE, jit, jit_apart, load_relaxed, smp_mb, smp_mb_after_atomic, store_relaxed
+from emu.kvfree.barn import SHEAVES
 from emu.kvfree.bnode import BNODE, bnode_seal
 from emu.kvfree.callbacks import next_ready_batch, queue_rcu_work
 from emu.kvfree.krc import (
@@ -26,8 +27,9 @@ from emu.kvfree.krc import (
     kvfree_of,
 )
 from emu.kvfree.reclaim import account_freed, free_chain, free_list, kfree_rcu_work
+from emu.kvfree.sheaf import objects_in_sheaves, rcu_free_sheaves
 from emu.rcu import get_state_synchronize_rcu, poll_state_synchronize_rcu, rcu_request_gp
-from emu.shm import DRAIN, F_BATCHES, PROC, now_ns, proc_of, raise_fault, run_state
+from emu.shm import DRAIN, F_BATCHES, MAP, PROC, now_ns, proc_of, raise_fault, region, run_state
 from emu.stats import VM, count, count_n
 from emu.sync import cpu_enter, spin_lock, spin_unlock
 from emu.trace import EV, trace_event
@@ -262,6 +264,10 @@ def reclaim_step(seg, me, index, pcp_cpu, first_cpu, last_cpu):
             later = delayed_work(seg, me, index, pcp_cpu, cpu, now)
             done += 1 if later == 0 else 0
             wake = min(wake, later)
+        if seg[region(seg, MAP.sheaves) + SHEAVES.on] != 0:
+            later = rcu_free_sheaves(seg, me, pcp_cpu if pcp_cpu >= 0 else cpu, cpu, now)
+            done += 1 if later == now else 0
+            wake = min(wake, later) if later != 0 else wake
         due = load_relaxed(seg, krc + KRC.monitor_due)
         if due == 0:
             continue
@@ -292,6 +298,8 @@ def queued_objects(seg, cpu):
 def all_reclaimed(seg, first_cpu, last_cpu):
     """1 if nothing of these CPUs is queued or in flight: kvfree_rcu_barrier() may return."""
     for cpu in range(first_cpu, last_cpu):
+        if objects_in_sheaves(seg, cpu) != 0:
+            return 0
         if queued_objects(seg, cpu) != 0 or load_relaxed(seg, krc_of(seg, cpu) + KRC.in_flight) != 0:
             return 0
     return 1

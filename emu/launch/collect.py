@@ -6,17 +6,18 @@ Rule    runs when nobody writes any more: after the last child has ended. It rea
         ledger then lists it instead of failing the sum.
 """
 
-from dataclasses import dataclass
 
 from emu.arch import Words, private_words
 from emu.boot import Plan, Role
 from emu.kvfree import KRC, KRW, MAX_BATCHES
 from emu.launch.collect_lockdep import collect_lockdep
-from emu.launch.collect_memory import collect_zones, memory_invariants, pcp_locks
+from emu.launch.collect_locks import collect_locks
+from emu.launch.collect_memory import collect_zones, memory_invariants
 from emu.launch.collect_policy import collect_pools, foreign_page_text, pool_idle_ns, pool_invariants
+from emu.launch.collect_sheaves import collect_sheaves
 from emu.launch.collect_vmscan import collect_vmscan, vmscan_invariants
+from emu.launch.sums import Sums
 from emu.mm import (
-    CACHE,
     PAGE_STATES,
     PG_BNODE,
     PG_BUDDY,
@@ -36,22 +37,11 @@ from emu.policy import POLICY, STOCK
 from emu.rcu import RCU, gp_is_clean
 from emu.shm import FAULTS, HEADER, PROC
 from emu.stats import HIST_NAMES, HIST_UNITS, VM_NAMES, Histogram, read_counters
-from emu.sync import LOCK
 from emu.trace import lost_events, read_events
 from emu.workload import CONTEXT_NAMES, LOAD, RCUSCALE
 
 ORPHANS_SHOWN = 64
 PAGE_MB = 4096 / 2**20
-
-
-@dataclass
-class Sums:
-    """Counters of all processes, added up."""
-
-    by_name: dict[str, int]
-
-    def __getitem__(self, name: str) -> int:
-        return self.by_name[name]
 
 
 def collect_run(seg: Words, plan: Plan, record: dict, complete: bool) -> None:
@@ -149,17 +139,18 @@ def collect_ledger(seg: Words, plan: Plan, sums: Sums) -> dict:
         orphans.append({"pfn": pfn, "state": PAGE_STATES[PG_TAKEN], "owner": owner_name(plan, seg[shared])})
     counted = sum(out[state] for state in range(len(PAGE_STATES)))
     managed = plan.resolved.memory.managed_pages
-    made = sums["kmalloc"] + sums["vmalloc_alloc"]
-    freed = sums["kvfree_freed_bulk"] + sums["kvfree_freed_list"] + sums["kvfree_freed_sync"]
+    sheaves = collect_sheaves(seg, plan, sums)
+    made = sums["kmalloc"] + sums["vmalloc_alloc"] - sums["sheaf_alloc"]
+    freed = sum(sums[f"kvfree_freed_{way}"] for way in ("bulk", "list", "sync", "sheaf"))
     queued = sum(seg[plan.krc(c) + KRC.count] + seg[plan.krc(c) + KRC.detached] - seg[plan.krc(c) + KRC.freed]
-                 for c in range(plan.cpus))
+                 for c in range(plan.cpus)) + sheaves["queued"]
     return {
         "managed": managed, "buddy": out[PG_BUDDY], "pcp": out[PG_PCP], "cache": out[PG_CACHE],
         "static": out[PG_STATIC], "bnode": out[PG_BNODE], "slab": out[PG_SLAB], "vmalloc": out[PG_VMALLOC],
         **{PAGE_STATES[state]: out[state] for state in range(PG_VMALLOC + 1, len(PAGE_STATES))},
         "other": out[PG_TAKEN], "lost": managed - counted, "orphans": orphans,
         "objects": {"allocated": made, "live": live_objects(seg, plan), "queued": queued, "freed": freed},
-        "slab_objects": out[SLAB_OBJECTS], "free_listed": count_free_blocks(seg),
+        "slab_objects": out[SLAB_OBJECTS], "sheaves": sheaves, "free_listed": count_free_blocks(seg),
     }
 
 
@@ -183,25 +174,6 @@ def live_objects(seg: Words, plan: Plan) -> int:
     return sum(1 for cpu in range(plan.cpus)
                for slot in range(seg[plan.load(cpu) + LOAD.live])
                if seg[seg[plan.load(cpu) + LOAD.slots] + slot] != 0)
-
-
-def collect_locks(seg: Words, plan: Plan) -> list[dict]:
-    """Statistics of the locks: zone->lock, krc->lock of all CPUs together, list_lock of all caches together."""
-    groups = {
-        "zone->lock": [plan.zone(index) + ZONE.lock for index in range(len(plan.resolved.memory.zones))],
-        "pcp->lock": pcp_locks(seg, plan),
-        "krc->lock": [plan.krc(cpu) + KRC.lock for cpu in range(plan.cpus)],
-        "list_lock": [plan.cache(i) + CACHE.lock for i in range(len(plan.resolved.slab.cache_bytes))],
-    }
-    rows = []
-    for name, locks in groups.items():
-        total = {field: sum(seg[lock + getattr(LOCK, field)] for lock in locks)
-                 for field in ("acquired", "contended", "wait_ns", "hold_ns", "descheduled")}
-        rows.append({"name": name, "acquired": total["acquired"], "contended": total["contended"],
-                     "wait_ns": total["wait_ns"], "hold_ns": total["hold_ns"],
-                     "hold_max_ns": max(seg[lock + LOCK.hold_max_ns] for lock in locks),
-                     "holder_descheduled": total["descheduled"]})
-    return rows
 
 
 def collect_rcuscale(seg: Words, plan: Plan) -> dict | None:
@@ -256,6 +228,7 @@ def check_invariants(seg: Words, plan: Plan, record: dict, sums: Sums, complete:
         return rows
     calls = sums["kvfree_calls"]
     ways = sums["kvfree_bulk"] + sums["kvfree_fallback_list"] + sums["kvfree_fallback_sync"]
+    ways += sums["free_rcu_sheaf"]
     check("calls = array + list + synchronous", calls == ways, f"{calls} calls, {ways} by way")
     check("retired = freed + queued", calls == objects["freed"] + objects["queued"],
           f"retired {calls}, freed {objects['freed']}, queued {objects['queued']}")
@@ -264,8 +237,11 @@ def check_invariants(seg: Words, plan: Plan, record: dict, sums: Sums, complete:
           objects["allocated"] == objects["live"] + objects["freed"] + objects["queued"],
           f"allocated {objects['allocated']}, live {objects['live']}, freed {objects['freed']}")
     vmalloc_live = ledger["vmalloc"]
-    check("objects in slabs = live objects", ledger["slab_objects"] + vmalloc_live == objects["live"],
-          f"in slabs {ledger['slab_objects']}, vmalloc {vmalloc_live}, live {objects['live']}")
+    sheaves = ledger["sheaves"]
+    spare = sheaves["sheaves"] + sheaves["ready"]
+    check("objects in slabs = live objects", ledger["slab_objects"] + vmalloc_live == objects["live"] + spare,
+          f"in slabs {ledger['slab_objects']}, vmalloc {vmalloc_live}, live {objects['live']}, sheaves "
+          f"{sheaves['sheaves']} with {sheaves['ready']}")
     rows += memory_invariants(seg, plan, record)
     check("bnode pages all came back", ledger["bnode"] == 0, f"bnodes {ledger['bnode']}")
     rows += pool_invariants(seg, plan, ledger)

@@ -8,6 +8,7 @@ Limits  one run; comparing runs is another report's work.
 from emu.report.answers import fallback_window, footprint, misprediction, verdict, what_ran
 from emu.report.command import command_lines
 from emu.report.latency import calls, grace_periods, rcuscale, recorded, refill
+from emu.report.lockdep import lockdep
 from emu.report.numbers import NBSP
 from emu.report.trust import cannot_tell, invariants, ledger, locks, noise, processes, stalls
 from emu.report.view import View
@@ -27,7 +28,7 @@ BLOCKS = (
     (rcuscale,),
     (recorded,),
     (ledger,),
-    (locks,),
+    (locks, lockdep),
     (stalls, invariants),
     (processes,),
     (noise, cannot_tell),

@@ -9,7 +9,7 @@ After   KF 4.8, 2.12; workload mixes of KF 8.
 """
 
 from emu.arch import jit, jit_apart
-from emu.kvfree import kvfree_call_rcu
+from emu.kvfree import kfree_rcu_sheaf, kvfree_call_rcu, sheaves_busy
 from emu.mm import (
     NO_PAGE,
     PG_TAKEN,
@@ -48,12 +48,20 @@ from emu.workload.demand import LOAD
 
 
 @jit
+def free_rcu(seg, me, cpu, load, obj):
+    """kvfree_rcu(obj, field): a sheaf, where the machine has any, else kvfree_call_rcu(). Mutator of `cpu` only."""
+    if seg[load + LOAD.sheaves] != 0 and kfree_rcu_sheaf(seg, me, cpu, obj) != 0:
+        return
+    kvfree_call_rcu(seg, me, cpu, obj)
+
+
+@jit
 def call_in_context(seg, me, cpu, load, obj, context):
     """kvfree_rcu(obj, field) from any context but a preemptible task. Mutator of `cpu` only."""
     preempt_disable(seg, cpu)
     if context < CTX_RAW_LOCK:
         context_enter(seg, me, context)
-        kvfree_call_rcu(seg, me, cpu, obj)
+        free_rcu(seg, me, cpu, load, obj)
         context_enter(seg, me, CTX_TASK)
     else:
         call_under(seg, me, cpu, load, obj, context)
@@ -68,30 +76,32 @@ def call_under(seg, me, cpu, load, obj, context):
     if context == CTX_RAW_LOCK:
         spin_lock(seg, me, load + LOAD.raw_lock)
         lockdep_acquired(seg, me, LC.raw, load + LOAD.raw_lock)
-        kvfree_call_rcu(seg, me, cpu, obj)
+        free_rcu(seg, me, cpu, load, obj)
         lockdep_released(seg, me, LC.raw, load + LOAD.raw_lock)
         spin_unlock(seg, me, load + LOAD.raw_lock)
     elif context == CTX_ZONE_LOCK:
         zone_lock(seg, me, zone)
         lockdep_acquired(seg, me, LC.zone, zone + ZONE.lock)
-        kvfree_call_rcu(seg, me, cpu, obj)
+        free_rcu(seg, me, cpu, load, obj)
         lockdep_released(seg, me, LC.zone, zone + ZONE.lock)
         zone_unlock(seg, me, zone)
     elif context == CTX_IN_ALLOCATOR:
         pcp = pcp_of(seg, 0, cpu)
         pcp_lock(seg, me, zone, pcp)
         lockdep_acquired(seg, me, LC.pcp, pcp)
-        kvfree_call_rcu(seg, me, cpu, obj)
+        sheaves_busy(seg, cpu, 1)
+        free_rcu(seg, me, cpu, load, obj)
+        sheaves_busy(seg, cpu, 0)
         lockdep_released(seg, me, LC.pcp, pcp)
         pcp_unlock(seg, me, zone, pcp)
     else:
-        call_in_nmi(seg, me, cpu, obj)
+        call_in_nmi(seg, me, cpu, load, obj)
     context_enter(seg, me, CTX_TASK)
     return 0
 
 
 @jit
-def call_in_nmi(seg, me, cpu, obj):
+def call_in_nmi(seg, me, cpu, load, obj):
     """What an NMI may and may not do: a page without locks; no kvfree_rcu() before its interrupt."""
     context_enter(seg, me, CTX_NMI)
     pfn = NO_PAGE
@@ -104,4 +114,4 @@ def call_in_nmi(seg, me, cpu, obj):
         free_pages_nolock(seg, me, cpu, pfn, PG_TAKEN, me)
     lockdep_report(seg, me, cpu, CALL_IN_NMI, LC.krc, 0)
     context_enter(seg, me, CTX_HARDIRQ)
-    kvfree_call_rcu(seg, me, cpu, obj)
+    free_rcu(seg, me, cpu, load, obj)

@@ -18,7 +18,7 @@ CONTEXT_BITS = 3  # a schedule word is time << CONTEXT_BITS | context
 LOAD = struct(
     "load",
     line("boot()", "kind", "interval_ns", "call_cost_ns", "resched_every", "one_arg", "vmalloc", "mixed_contexts",
-         ("contexts", N_CONTEXTS), "sample_every", "max_calls", "takes_part"),
+         ("contexts", N_CONTEXTS), "sample_every", "max_calls", "takes_part", "sheaves"),
     line("boot()", "burst_calls", "gap_ns", "period_ns", "loops", "alloc_num", "loop_sleep_ns",
          "schedule", "schedule_len", "schedule_span", "pause_ns", "repeat", "whole_burst", "live", "slots",
          "busy_gap_ns"),

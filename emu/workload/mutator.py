@@ -9,12 +9,13 @@ Limits  a step makes at most STEP_CALLS calls, so stop words and ticks are looke
 """
 
 from emu.arch import jit, jit_apart, sched_yield, store_relaxed
-from emu.kvfree import kvfree_call_rcu, kvfree_rcu_mightsleep
+from emu.kvfree import flush_rcu_sheaves, kfree_rcu_sheaf, kvfree_rcu_mightsleep
 from emu.mm import ZONE, drain_asked, drain_work, pcp_decay, pcp_of, slab_flush_cpu, zone_of
 from emu.rcu import rcu_eqs_enter, rcu_eqs_exit, rcu_qs, rcu_tick
-from emu.shm import DRAINED, HEADER, MAP, PROC, RUN, now_ns, proc_of, region, run_state
+from emu.shm import DRAINED, HEADER, MAP, PROC, RUN, STOP, now_ns, proc_of, region, run_state
 from emu.stats import HIST, VM, count, hist_record
 from emu.sync import CPU, CTX_TASK, bell_seen, cpu_of, model_section, preempt_disable, preempt_enable, proc_sleep
+from emu.vmscan import PSI_IDLE, PSI_RUNNING, psi_task
 from emu.workload.arrivals import (
     arrivals_begin,
     calls_allowed,
@@ -24,7 +25,7 @@ from emu.workload.arrivals import (
     recorded_gap,
     whole_bursts_only,
 )
-from emu.workload.contexts import call_in_context
+from emu.workload.contexts import call_in_context, free_rcu
 from emu.workload.demand import LOAD, N_CONTEXTS, REPLAY, load_of
 from emu.workload.objects import fill_slots, new_object, read_object, replace_object
 from emu.workload.random import random_fraction
@@ -88,10 +89,13 @@ def retire(seg, me, cpu, load, obj, context):
     share = seg[load + LOAD.one_arg]
     if share > 0 and random_fraction(seg, load + LOAD.random) < share:
         leave_section(seg, me, cpu, load)  # the call may sleep: a scheduling point in every model
-        kvfree_rcu_mightsleep(seg, me, cpu, obj)
+        if seg[load + LOAD.sheaves] != 0 and kfree_rcu_sheaf(seg, me, cpu, obj) != 0:
+            count(seg, me, VM.kvfree_one_arg)
+        else:
+            kvfree_rcu_mightsleep(seg, me, cpu, obj)
         enter_section(seg, cpu, load)
     else:
-        kvfree_call_rcu(seg, me, cpu, obj)
+        free_rcu(seg, me, cpu, load, obj)
 
 
 @jit
@@ -156,6 +160,7 @@ def wait_until(seg, me, cpu, load, due):
     """Idle until `due` or until the run stops: asleep when it is far, giving the core away when it is near."""
     leave_section(seg, me, cpu, load)
     rcu_eqs_enter(seg, me, cpu)
+    psi_task(seg, me, PSI_IDLE)
     while run_state(seg) == RUN:
         seen = bell_seen(seg, me)
         now = now_ns(seg)
@@ -168,6 +173,7 @@ def wait_until(seg, me, cpu, load, due):
             proc_sleep(seg, me, seen, min(due, seg[HEADER.t_end]))
         else:
             sched_yield()
+    psi_task(seg, me, PSI_RUNNING)
     rcu_eqs_exit(seg, cpu)
     rcu_tick(seg, me, cpu, now_ns(seg), 1)
     return 0
@@ -208,6 +214,7 @@ def mutator_prepare(seg, me, cpu):
 def mutator_begin(seg, me, cpu):
     """At time zero: start the schedule, come out of idle."""
     load = load_of(seg, cpu)
+    psi_task(seg, me, PSI_RUNNING)
     rcu_eqs_exit(seg, cpu)
     arrivals_begin(seg, load, seg[HEADER.t_zero])
     rcu_tick(seg, me, cpu, now_ns(seg), 1)
@@ -264,7 +271,11 @@ def mutator_finish(seg, me, cpu):
     leave_section(seg, me, cpu, load)
     if seg[load + LOAD.t_finish] == 0:
         seg[load + LOAD.t_finish] = now_ns(seg)
+    while flush_rcu_sheaves(seg, me, cpu) != 0 and run_state(seg) < STOP:
+        rcu_tick(seg, me, cpu, now_ns(seg), 1)  # room comes with the end of a grace period
+        sched_yield()
     for index in range(region(seg, MAP.nr_caches)):
         slab_flush_cpu(seg, me, cpu, index, cpu)
+    psi_task(seg, me, PSI_IDLE)
     rcu_eqs_enter(seg, me, cpu)
     store_relaxed(seg, proc_of(seg, me) + PROC.state, DRAINED)

@@ -8,6 +8,7 @@ After   rcutorture's idea (KF 6.2); rcu_assign_pointer, rcu_dereference.
 """
 
 from emu.arch import jit, jit_apart, load_acquire, load_relaxed, store_release
+from emu.kvfree import sheaf_alloc
 from emu.mm import GFP_KERNEL, LIVE, OBJECT_STATE, kmalloc, object_words, vmalloc
 from emu.rcu import rcu_read_lock, rcu_read_unlock
 from emu.shm import F_READER_POISON, HEADER, now_ns, raise_fault
@@ -36,7 +37,10 @@ def new_object(seg, me, cpu, load):
     if share > 0 and random_fraction(seg, load + LOAD.random) < share:
         obj = vmalloc(seg, me, cpu, GFP_KERNEL)
     else:
-        obj = kmalloc(seg, me, cpu, pick_size(seg, load), GFP_KERNEL)
+        index = pick_size(seg, load)
+        obj = sheaf_alloc(seg, me, cpu, index) if seg[load + LOAD.sheaves] != 0 else 0
+        if obj == 0:
+            obj = kmalloc(seg, me, cpu, index, GFP_KERNEL)
     if obj == 0:
         count(seg, me, VM.oom_object)
     return obj

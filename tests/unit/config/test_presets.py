@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from emu.config import EPOCHS, POLICIES, SOURCES, all_keys, parse_scenario, resolve
-from emu.config import strategies
+from emu.config import EPOCHS, POLICIES, SOURCES, all_keys, parse_scenario, resolve, strategies
 from emu.config.check import check
 from emu.config.presets import find_policy
 from emu.errors import ConfigError
@@ -136,7 +135,7 @@ def test_a_strategy_is_its_composition_in_every_epoch(name, epoch):
     policy, kvfree = resolved.policy, resolved.kvfree
     assert (policy.sources, policy.refill.trigger, policy.pool.pages_per_cpu) == STRATEGIES[name]
     assert (kvfree.min_cached_objs > 0) == ("cache" in policy.sources)
-    direct = epoch in ("E61", "E612") and name not in ("S5", "S10", "S19")
+    direct = epoch in ("E61", "E612", "E618") and name not in ("S5", "S10", "S19")
     assert policy.one_arg_sources == policy.sources + (("direct",) if direct else ())
     assert kvfree.bnode_records == EPOCHS[epoch].values["kvfree.bnode_records"]
 
@@ -167,10 +166,24 @@ def test_a_strategy_that_is_not_built_says_what_it_needs(name):
     assert "use one of epoch, S1" in str(caught.value)
 
 
-def test_the_epoch_of_sheaves_says_what_it_needs():
-    expected = 'run.epoch = "E618": needs source "sheaf", which does not exist yet; use "E612"'
-    with pytest.raises(ConfigError, match=expected):
-        resolved_of(run__epoch="E618")
+def test_the_epoch_of_sheaves_and_its_strategy_have_sheaves_and_no_other_has():
+    assert resolved_of(run__epoch="E618").slab.sheaf_capacity == 32
+    assert resolved_of(run__epoch="E612").slab.sheaf_capacity == 0
+    slab = resolved_of(run__epoch="E612", policy__preset="S22").slab
+    assert (slab.sheaf_capacity, slab.sheaf_sizes, slab.cache_bytes) == (32, (32,), (32, 320))
+
+
+def test_an_rt_kernel_has_no_sheaves_and_refuses_to_be_given_some():
+    resolved = resolved_of(run__epoch="E618", run__preemption="rt")
+    assert resolved.slab.sheaf_capacity == 0
+    assert any("sheaves are off" in note for note in resolved.notes)
+    with pytest.raises(ConfigError, match="the kernel skips sheaves there"):
+        resolved_of(run__preemption="rt", slab__sheaf_capacity=32)
+
+
+def test_a_size_with_sheaves_is_a_size_of_the_load():
+    with pytest.raises(ConfigError, match=r"slab.sheaf_sizes\[0\]"):
+        resolved_of(run__epoch="E618", slab__sheaf_sizes=[64])
 
 
 def test_on_rt_the_kernel_of_v59_goes_straight_to_the_fallback():
