@@ -43,7 +43,8 @@ def collect_vmscan(seg: Words, plan: Plan, per_process: dict[str, list[int]]) ->
         "lru": [lru_row(seg, plan, node) for node in range(plan.resolved.memory.nodes)],
         "zram": zram_row(seg),
         "apps": [app_row(seg, plan, role.number) for role in plan.of_kind(APP)],
-        "kills": [kill_row(seg, plan, index) for index in range(min(seg[vmscan_of(seg) + VMSCAN.nr_kills], MAX_KILLS))],
+        "kills": [kill_row(seg, plan, index)
+                  for index in range(min(seg[vmscan_of(seg) + VMSCAN.nr_kills], MAX_KILLS))],
         "psi": psi_row(seg, plan),
         "monitor": monitor_row(seg, plan),
         "panic": panic_text(seg, plan),
@@ -65,8 +66,9 @@ def kswapd_row(seg: Words, node: int, counters: list[int]) -> dict:
 def lru_row(seg: Words, plan: Plan, node: int) -> dict:
     """The lengths of a node's lists at the end."""
     vec = plan.offsets["lruvecs"] + node * LRUVEC.SIZE
-    return {"node": node} | {f"{active}_{name}": seg[vec + LRUVEC.count + 2 * kind + at]
-                             for kind, name in enumerate(KIND_NAMES) for at, active in enumerate(("inactive", "active"))}
+    lists = [(f"{active}_{name}", 2 * kind + at) for kind, name in enumerate(KIND_NAMES)
+             for at, active in enumerate(("inactive", "active"))]
+    return {"node": node} | {name: seg[vec + LRUVEC.count + which] for name, which in lists}
 
 
 def zram_row(seg: Words) -> dict:

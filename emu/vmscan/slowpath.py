@@ -4,7 +4,7 @@ Holds   alloc_slowpath_reclaim(), bound to the allocator's hook; direct reclaim,
 Rule    wake kswapd; try at MIN; with the reserves of who may eat them; a request without direct reclaim, or made by a
         reclaimer, ends here. Then: reclaim 32 pages from priority 12 down, try, drain every CPU's lists once and try;
         NORETRY ends here; again while it helps, or 16 rounds without; then the OOM killer. A mutator in here
-        has left the section it was in: who may reclaim may sleep.
+        has left the section of a kernel without preemption: reclaim is a scheduling point.
 Limits  loops end with the load: a request then fails. No compaction; orders above 3 fail where they would cost a kill.
 After   Linux mm/page_alloc.c: __alloc_pages_slowpath, should_reclaim_retry, __alloc_pages_may_oom (KF 3.5).
 """
@@ -30,7 +30,7 @@ from emu.mm import (
 from emu.rcu import rcu_eqs_enter, rcu_eqs_exit
 from emu.shm import APP, MUTATOR, PF_MEMALLOC, PROC, RUN, now_ns, proc_of, run_state
 from emu.stats import HIST, VM, count, hist_record
-from emu.sync import CPU, bell_seen, cpu_of, preempt_disable, preempt_enable, proc_sleep
+from emu.sync import CPU, bell_seen, cpu_of, may_block, model_section, preempt_disable, preempt_enable, proc_sleep
 from emu.trace import EV, trace_event
 from emu.vmscan.kswapd import own_zone, own_zones, wake_all_kswapds
 from emu.vmscan.oom import being_killed, out_of_memory
@@ -54,22 +54,25 @@ PAGE_ALLOC_COSTLY_ORDER = 3
 
 @jit_apart
 def leave_sections(seg, me):
-    """A mutator that is to sleep leaves its sections; returns how many join_sections() has to enter again."""
+    """A mutator that is to sleep leaves the section of a kernel without preemption. 1 if join_sections() has to act."""
     proc = proc_of(seg, me)
-    depth = 0
-    if seg[proc + PROC.role] == MUTATOR:
-        cpu = seg[proc + PROC.cpu]
-        while load_relaxed(seg, cpu_of(seg, cpu) + CPU.preempt_count) > 0:
-            preempt_enable(seg, me, cpu)
-            depth += 1
-    return depth
+    if seg[proc + PROC.role] != MUTATOR:
+        return 0
+    cpu = seg[proc + PROC.cpu]
+    inside = seg[cpu_of(seg, cpu) + CPU.section]
+    if inside != 0:
+        model_section(seg, cpu, 0)
+        preempt_enable(seg, me, cpu)
+    return inside
 
 
 @jit_apart
-def join_sections(seg, me, depth):
+def join_sections(seg, me, left):
     """Enter again what leave_sections() left. Returns 0."""
-    for _ in range(depth):
-        preempt_disable(seg, seg[proc_of(seg, me) + PROC.cpu])
+    if left != 0:
+        cpu = seg[proc_of(seg, me) + PROC.cpu]
+        preempt_disable(seg, cpu)
+        model_section(seg, cpu, 1)
     return 0
 
 
@@ -89,6 +92,13 @@ def sleep_until(seg, me, seen, deadline):
 def sleep_jiffy(seg, me):
     """schedule_timeout(1). Returns 0."""
     return sleep_until(seg, me, bell_seen(seg, me), now_ns(seg) + seg[vmscan_of(seg) + VMSCAN.jiffy_ns])
+
+
+@jit
+def may_sleep_here(seg, me):
+    """0 for a mutator in atomic context, counted as sleep_in_atomic: its flags have promised what it may not do."""
+    proc = proc_of(seg, me)
+    return may_block(seg, me, seg[proc + PROC.cpu]) if seg[proc + PROC.role] == MUTATOR else 1
 
 
 @jit
@@ -171,11 +181,11 @@ def try_to_free_pages(seg, me, pcp_cpu):
 def reclaim_for_request(seg, me, pcp_cpu):
     """One round of direct reclaim with everything a task pays for it: sections left, stall counted and timed."""
     start = now_ns(seg)
-    depth = leave_sections(seg, me)
+    left = leave_sections(seg, me)
     before = memstall_enter(seg, me)
     freed = try_to_free_pages(seg, me, pcp_cpu)
     memstall_leave(seg, me, before)
-    join_sections(seg, me, depth)
+    join_sections(seg, me, left)
     hist_record(seg, me, HIST.direct_reclaim_ns, now_ns(seg) - start)
     return freed
 
@@ -205,13 +215,13 @@ def may_kill(gfp, order):
 @jit_apart
 def ask_killer(seg, me, gfp):
     """The OOM killer's turn, then a jiffy's wait for what it frees. 1: it is worth trying again."""
-    depth = leave_sections(seg, me)
+    left = leave_sections(seg, me)
     before = memstall_enter(seg, me)
     again = 1 if gfp & GFP_FS == 0 else out_of_memory(seg, me)  # without __GFP_FS nobody is killed, the loop goes on
     if again != 0:
         sleep_jiffy(seg, me)
     memstall_leave(seg, me, before)
-    join_sections(seg, me, depth)
+    join_sections(seg, me, left)
     return again
 
 
@@ -243,9 +253,9 @@ def reclaim_until(seg, me, pcp_cpu, gfp, order, migratetype):
         wake_all_kswapds(seg, me)
         if should_reclaim_retry(seg, fruitless) != 0:
             if freed == 0:
-                depth = leave_sections(seg, me)
+                left = leave_sections(seg, me)
                 sleep_jiffy(seg, me)
-                join_sections(seg, me, depth)
+                join_sections(seg, me, left)
             continue
         # The last look is at HIGH: it finds something only if somebody has been killed since.
         pfn = get_page_from_freelist(seg, me, pcp_cpu, gfp, order, migratetype, ALLOC_WMARK_HIGH)
@@ -275,6 +285,8 @@ def alloc_slowpath_reclaim(seg, me, pcp_cpu, gfp, order, migratetype):
     if gfp & GFP_DIRECT_RECLAIM == 0 or seg[vmscan + VMSCAN.active] == 0 or run_state(seg) != RUN:
         return NO_PAGE
     if load_relaxed(seg, proc_of(seg, me) + PROC.flags) & PF_MEMALLOC != 0:
+        return NO_PAGE
+    if may_sleep_here(seg, me) == 0:
         return NO_PAGE
     return reclaim_until(seg, me, pcp_cpu, gfp, order, migratetype)
 
