@@ -9,7 +9,7 @@ Limits  what waits on the clock or sleeps must not be called: make_calls() with 
 
 import time
 
-from emu.arch import Words, private_words, sample_pair
+from emu.arch import JIT, Words, private_words, sample_pair
 from emu.boot import boot, make_plan
 from emu.config import parse_override, parse_scenario, resolve
 from emu.kvfree import (
@@ -52,6 +52,21 @@ def booted(make_words, *overrides: str) -> SmallMachine:
     seg[HEADER.t_zero] = time.monotonic_ns()
     seg[HEADER.run_state] = RUN
     return SmallMachine(seg, plan)
+
+
+def compile_before_fork(*functions) -> None:
+    """Compile functions that are compiled apart, and what they call: a child that sleeps is not to be compiling."""
+    for function in functions:
+        if JIT:
+            function.compile()
+
+
+def starve(seg: Words) -> None:
+    """Raise every mark of the first zone to what is free: the allocator has nothing for anybody."""
+    zone = zone_of(seg, 0)
+    for name in ("wmark_min", "wmark_low", "wmark_high"):
+        seg[zone + getattr(ZONE, name)] = seg[zone + ZONE.nr_free]
+    seg[zone + ZONE.auto_high] = 0
 
 
 class Crew:
