@@ -101,7 +101,8 @@ def mark_breached(seg):
     for node in range(seg[vmscan_of(seg) + VMSCAN.nr_nodes]):
         for at in range(own_zones(seg, node)):
             zone = own_zone(seg, node, at)
-            if load_relaxed(seg, zone + ZONE.nr_free) > seg[zone + ZONE.wmark_low]:
+            low = seg[zone + ZONE.wmark_low] + load_relaxed(seg, zone + ZONE.boost)
+            if load_relaxed(seg, zone + ZONE.nr_free) > low:
                 return 0
     return 1
 

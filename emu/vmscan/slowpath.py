@@ -199,7 +199,8 @@ def should_reclaim_retry(seg, fruitless):
         available = reclaimable_pages(seg, node)
         for at in range(own_zones(seg, node)):
             zone = own_zone(seg, node, at)
-            if load_relaxed(seg, zone + ZONE.nr_free) + available > seg[zone + ZONE.wmark_min]:
+            least = seg[zone + ZONE.wmark_min] + load_relaxed(seg, zone + ZONE.boost)
+            if load_relaxed(seg, zone + ZONE.nr_free) + available > least:
                 return 1
     return 0
 

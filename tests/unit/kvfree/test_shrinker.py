@@ -13,7 +13,7 @@ def stocked(epoch):
     """A machine with two pages in each CPU's cache, and 100 objects said to be queued on CPU 1."""
     machine = small_machine(f'run.epoch="{epoch}"', "kvfree.min_cached_objs=2", "kvfree.boot_fill=false")
     for cpu in range(2):
-        fill_cache(machine.seg, machine.index(f"mutator/{cpu}"), cpu, cpu)
+        fill_cache(machine.seg, cpu, 2)
     machine.seg[machine.plan.krc(1) + KRC.count] = 100
     return machine
 

@@ -1,15 +1,26 @@
 """A small machine under pressure: two applications, two CPUs, 2048 pages, every role played by the test."""
 
 from emu.launch.collect_vmscan import vmscan_invariants
-from emu.mm import GFP_KERNEL, GFP_NOWAIT, MIGRATE_UNMOVABLE, NO_PAGE, SLAB_OBJECTS, ZONE, alloc_page, count_states
-from emu.mm import PAGE_STATES, scratch_of, zone_of
+from emu.mm import (
+    GFP_KERNEL,
+    GFP_NOWAIT,
+    MIGRATE_UNMOVABLE,
+    NO_PAGE,
+    PAGE_STATES,
+    SLAB_OBJECTS,
+    ZONE,
+    alloc_page,
+    count_states,
+    scratch_of,
+    zone_of,
+)
 from emu.stats import sum_counters
 from emu.vmscan import MM, app_begin, app_prepare, mm_of
 from tests.small_machine import SmallMachine, small_machine
 
 HOUSEKEEPING = 2
-USUAL = ("apps.count=2", "apps.pages=700", "vmscan.zram_pages=300", "vmscan.file_cost_ns=0", "vmscan.anon_cost_ns=0",
-         "vmscan.dirty_cost_ns=0")
+USUAL = ("memory.watermark_boost_factor=0", "apps.count=2", "apps.pages=700", "vmscan.zram_pages=300",
+         "vmscan.file_cost_ns=0", "vmscan.anon_cost_ns=0", "vmscan.dirty_cost_ns=0")
 
 
 def pressed(*overrides: str, filled: bool = True) -> SmallMachine:

@@ -1,7 +1,6 @@
 """Pages on lists: where they go, who frees them, what a broken list looks like to the checks."""
 
-from emu.mm import GFP_KERNEL, MIGRATE_MOVABLE, PAGE, alloc_page, page_of, page_owner, page_state
-from emu.mm import PG_LRU, PG_TAKEN
+from emu.mm import GFP_KERNEL, MIGRATE_MOVABLE, PAGE, PG_LRU, PG_TAKEN, alloc_page, page_of, page_owner, page_state
 from emu.vmscan import EMPTY, LRU_FILE, LRUVEC, MM, lru_add, lru_remove, mm_of, slot_page, slot_swap
 from emu.vmscan.lru import ACTIVE, INACTIVE, lru_activate, lru_isolate, lru_putback, lru_size, lruvec_of
 from emu.vmscan.state import TASK, task_of

@@ -1,9 +1,9 @@
 """How much a pass asks of a shrinker, and what it leaves for the next."""
 
+from emu.kvfree import KRC, KVFREE
 from emu.shm import MAP, region
 from emu.vmscan import SHRINKER
 from emu.vmscan.shrinker import do_shrink_slab
-from emu.kvfree import KRC, KVFREE
 from tests.unit.vmscan.pressed import counters, pressed
 
 
