@@ -8,6 +8,7 @@ Limits  what waits on the clock or sleeps must not be called: make_calls() with 
 """
 
 import time
+from pathlib import Path
 
 from emu.arch import JIT, Words, private_words, sample_pair
 from emu.boot import boot, make_plan
@@ -43,10 +44,10 @@ MS = 1_000_000
 CYCLES_APART = 1 << 24  # more than the counters of two cores may differ
 
 
-def booted(make_words, *overrides: str) -> SmallMachine:
+def booted(make_words, *overrides: str, folder: Path = Path()) -> SmallMachine:
     """small_machine() in words of another kind: make_words(count)."""
     chosen = dict(parse_override(text) for text in (*SMALL, *overrides))
-    plan = make_plan(resolve(parse_scenario("", overrides=chosen)))
+    plan = make_plan(resolve(parse_scenario("", folder=folder, overrides=chosen)))
     seg: Words = make_words(plan.size_words)
     boot(seg, plan)
     seg[HEADER.t_zero] = time.monotonic_ns()
@@ -72,8 +73,8 @@ def starve(seg: Words) -> None:
 class Crew:
     """seg, plan: the machine; coordinator: its process index; workers of a CPU by method."""
 
-    def __init__(self, *overrides: str, make_words=private_words):
-        machine = booted(make_words, "readers.length_us=0", *overrides)
+    def __init__(self, *overrides: str, make_words=private_words, folder: Path = Path()):
+        machine = booted(make_words, "readers.length_us=0", *overrides, folder=folder)
         self.machine, self.seg, self.plan = machine, machine.seg, machine.plan
         self.coordinator = machine.index("coordinator")
         self.bound_refill = self.plan.resolved.policy.refill.bound

@@ -28,7 +28,7 @@ def policies_text() -> str:
         for i in range(max(len(parts), len(mays))):
             left = head if i == 0 else " " * len(head)
             lines.append(f"{left}{parts[i] if i < len(parts) else '':26} {mays[i] if i < len(mays) else ''}".rstrip())
-    lines += ["", "emu policies S6 (or its name) explains one. In a scenario: [policy] preset = \"S6\""]
+    lines += ["", "emu policies S6 (or its name) explains one. A scenario says policy.preset = \"S6\""]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Rules of [policy]: each has a composition that breaks it, with the text that the user sees; --force where it is safe."""
+"""Rules of [policy]: each has a composition that breaks it, with the text that the user sees; what --force may run."""
 
 import pytest
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emu.mm import NO_PAGE, PG_BNODE, PG_STATIC, page_state
-from emu.policy import GOT_NOTHING, POOL, POOL_MEMPOOL, POOL_SHARED, STOCK, pool_of, put_page, stock_of, take_page
+from emu.policy import GOT_NOTHING, POOL, POOL_MEMPOOL, POOL_SHARED, pool_of, put_page, stock_of, take_page
 from emu.policy.pool import pool_get, pool_put, put_if_short, take_locked
 from emu.policy.sources import shared_reserve_put, shared_reserve_take
 from tests.crew import Crew
