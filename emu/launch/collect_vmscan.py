@@ -129,7 +129,8 @@ def vmscan_invariants(seg: Words, plan: Plan, ledger: dict) -> list[dict]:
     """Pages on lists, pages that applications map, and their counts say the same; so do zram's."""
     if not plan.of_kind(APP):
         return []
-    mapped, wrong, stored = 0, [], 0
+    wrong: list[str] = []
+    mapped = stored = 0
     for role in plan.of_kind(APP):
         mm = mm_of(seg, role.number)
         rss, swap = count_slots(seg, mm, role.index, wrong)

@@ -42,7 +42,7 @@ def test_the_first_failure_at_low_wakes_kswapd():
     machine = full()
     assert machine.seg[pgdat_of(machine.seg, 0) + PGDAT.requested] == 1
     batch = machine.seg[zone_of(machine.seg, 0) + ZONE.batch]  # by which a refill may pass below the mark
-    assert mark(machine, "min") - batch * 2 <= free_pages(machine) < mark(machine, "low")
+    assert mark(machine, "min") - (batch << 5) <= free_pages(machine) < mark(machine, "low")
 
 
 def test_an_atomic_request_never_reclaims():
