@@ -1,8 +1,9 @@
-"""The command line: emu run, compare, report, topology, bench.
+"""The command line: emu run, compare, published, report, topology, bench.
 
 Rule    each command imports what it needs when it is given, so that --help answers at once. What an operator can
         cause ends as one clear message and an exit code, never as a traceback.
-Exit    0 valid; 1 an invariant broke; 2 wrong input or host; 3 incomplete; 70 a bug of emu; 128 + n by signal n.
+Exit    0 valid; 1 an invariant broke, or a published figure does not hold; 2 wrong input or host; 3 incomplete;
+        70 a bug of emu; 128 + n by signal n.
 """
 
 import argparse
@@ -85,7 +86,16 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def add_compare(commands) -> None:
-    """emu compare and its options."""
+    """emu compare, emu published and their options."""
+    published = commands.add_parser(
+        "published", help="hold published figures against what their scenarios measure here",
+        description="Run the scenarios of configs/published, each variant in turns, and print the published figure, "
+                    "the measured one, and whether it holds. Exit code 1 where one does not.")
+    published.add_argument("ids", metavar="V1", nargs="*", help="some of them (default: all)")
+    published.add_argument("--repeats", type=int, help="rounds (default: as each file says)")
+    published.add_argument("-o", "--output", metavar="FOLDER", help="for the files (default: results/published-TIME)")
+    published.add_argument("-q", "--quiet", action="store_true", help="no progress; the table only")
+    published.set_defaults(run=command_published)
     compare = commands.add_parser(
         "compare", help="run policies, or any key's values, in turns and print one table",
         description="Run a scenario under several policies (or other values of any key) in turns, A B C A B C, "
@@ -162,6 +172,23 @@ def command_compare(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         discard_stdout()
     return code
+
+
+def command_published(options: argparse.Namespace) -> int:
+    """emu published"""
+    if options.repeats is not None and not 1 <= options.repeats <= 1000:
+        raise ConfigError(f"--repeats {options.repeats}: must be from 1 to 1000; for example --repeats 3")
+    from emu.compare import Display, published_table, run_published
+    from emu.report import Progress
+
+    stamp = f"published-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    folder = writable(Path(options.output or Path("results") / stamp) / f"x{RESULT_SUFFIX}").parent
+    say, stream = display(options)
+    found, code = run_published(options.ids, folder, options.repeats, invoked_as(),
+                                Display(say, lambda seconds: Progress(stream, seconds)))
+    print(published_table(found), end="", flush=True)
+    print(f"comparisons: {folder}", file=sys.stderr, flush=True)
+    return code or (0 if all(row.held for row in found) else 1)
 
 
 def display(options: argparse.Namespace):

@@ -5,6 +5,7 @@ Door of the room. It makes runs through launch; numpy is loaded when a statistic
 
 from emu.compare.arms import Arm, arms_of, turns
 from emu.compare.command import compare
+from emu.compare.published import published_table, run_published
 from emu.compare.series import Display
 
-__all__ = ["Arm", "Display", "arms_of", "compare", "turns"]
+__all__ = ["Arm", "Display", "arms_of", "compare", "published_table", "run_published", "turns"]

@@ -7,6 +7,7 @@ from emu.config.load import Scenario, load_scenario, parse_override, parse_scena
 from emu.config.memory import node_cpus
 from emu.config.presets import EPOCHS, POLICIES, SOURCES, PolicyPreset, SourceRule, find_policy, known_policies
 from emu.config.problems import nearest
+from emu.config.published_keys import Figure, figures_of
 from emu.config.resolve import resolve
 from emu.config.resolved import Resolved, ResolvedPolicy, as_record
 from emu.config.schema import all_keys
@@ -14,7 +15,7 @@ from emu.config.strategies import STRATEGIES
 from emu.config.text import explain
 
 __all__ = [
-    "EPOCHS", "POLICIES", "SOURCES", "STRATEGIES", "PolicyPreset", "Resolved", "ResolvedPolicy", "Scenario",
-    "SourceRule", "all_keys", "as_record", "explain", "find_policy", "known_policies", "load_scenario", "nearest",
-    "node_cpus", "parse_override", "parse_scenario", "resolve",
+    "EPOCHS", "POLICIES", "SOURCES", "STRATEGIES", "Figure", "PolicyPreset", "Resolved", "ResolvedPolicy", "Scenario",
+    "SourceRule", "all_keys", "as_record", "explain", "figures_of", "find_policy", "known_policies", "load_scenario",
+    "nearest", "node_cpus", "parse_override", "parse_scenario", "resolve",
 ]

@@ -243,11 +243,17 @@ def _overload(resolved, scenario):
         yield "the rate is beyond what call_cost_ns allows: calls will be late, more and more"
 
 
+def _idle_machine(resolved, scenario):
+    if resolved.run.machine and not scenario.machine:
+        yield f'run.machine = "{resolved.run.machine}" changes nothing: every key of it is written in the scenario'
+
+
 def _simplified(resolved, scenario):
     if resolved.run.epoch == "E59" and resolved.policy.preset == "epoch" and resolved.run.preemption == "rt":
         yield "E59 with rt: the kernel skips the allocator call, so source nowait is left out"
 
 
 REMARKS = (
-    _unread_tables, _unread_keys, _overload, _simplified, lockdep_remarks, sheaf_remarks, users_remarks, vmscan_remarks,
+    _unread_tables, _unread_keys, _overload, _idle_machine, _simplified, lockdep_remarks, sheaf_remarks, users_remarks,
+    vmscan_remarks,
 )
