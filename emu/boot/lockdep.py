@@ -1,7 +1,7 @@
 """The emulated lockdep's settings, and what kind of lock each lock of the machine is.
 
 Rule    runs after the rooms whose locks it names. On an RT machine every spinlock_t sleeps (zone->lock, pcp->lock,
-        list_lock, locks of pools); krc->lock and the other raw locks spin on every machine.
+        list_lock, the mempool's); krc->lock, the shared reserve's and the other raw locks spin everywhere.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from emu.boot.plan import Plan
 from emu.config import Resolved
 from emu.kvfree import KRC
 from emu.mm import CACHE, PCP, ZONE
+from emu.policy import POOL, POOL_MEMPOOL, POOL_SHARED
 from emu.shm import MAP, MAP_BASE
 from emu.stats import HIST
 from emu.sync import CPU, LOCK, LOCKDEP, ON_VIOLATION, lockdep_words
@@ -31,6 +32,7 @@ def boot_lockdep(seg: Words, plan: Plan) -> None:
     for cpu in range(plan.cpus):
         seg[plan.cpu(cpu) + CPU.counts] = int(resolved.run.preempt_count)
         boot_lock(seg, plan.krc(cpu) + KRC.lock, HIST.krc_lock_wait_ns, 0)
+    boot_lock(seg, plan.offsets["pools"] + POOL_SHARED * POOL.SIZE + POOL.lock, HIST.pool_lock_wait_ns, 0)
     for lock, wait_hist in spinlocks(seg, plan, resolved):
         boot_lock(seg, lock, wait_hist, rt)
 
@@ -43,6 +45,7 @@ def spinlocks(seg: Words, plan: Plan, resolved: Resolved) -> Iterator[tuple[int,
         for cpu in range(cpus):
             pcp = plan.offsets["pcp"] + (zone * cpus + cpu) * PCP.SIZE
             yield pcp + PCP.lock, HIST.pcp_lock_wait_ns
+    yield plan.offsets["pools"] + POOL_MEMPOOL * POOL.SIZE + POOL.lock, HIST.pool_lock_wait_ns
     for index in range(len(resolved.slab.cache_bytes)):
         yield plan.cache(index) + CACHE.lock, HIST.list_lock_wait_ns
 

@@ -30,8 +30,8 @@ from emu.kvfree.reclaim import account_freed, free_chain, free_list, kfree_rcu_w
 from emu.kvfree.sheaf import objects_in_sheaves, rcu_free_sheaves
 from emu.rcu import get_state_synchronize_rcu, poll_state_synchronize_rcu, rcu_request_gp
 from emu.shm import DRAIN, F_BATCHES, MAP, PROC, now_ns, proc_of, raise_fault, region, run_state
-from emu.stats import VM, count, count_n
-from emu.sync import cpu_enter, spin_lock, spin_unlock
+from emu.stats import HIST, VM, count, count_n, hist_record
+from emu.sync import cpu_enter, spin_lock_timed, spin_unlock_timed
 from emu.trace import EV, trace_event
 
 BATCHES_PER_STEP = 4  # bound on the work of one reclaim step
@@ -64,7 +64,7 @@ def detach_ready(seg, krc, channel):
 def drain_ready(seg, me, pcp_cpu, cpu):
     """Free what needs no further waiting: bnodes and the list whose own cookies have elapsed (polled epochs)."""
     krc = krc_of(seg, cpu)
-    spin_lock(seg, me, krc)
+    spin_lock_timed(seg, me, krc)
     slab = detach_ready(seg, krc, 0)
     vmalloced = detach_ready(seg, krc, 1)
     head = 0
@@ -76,7 +76,7 @@ def drain_ready(seg, me, pcp_cpu, cpu):
         seg[krc + KRC.count] -= seg[krc + KRC.head_count]
         seg[krc + KRC.detached] += seg[krc + KRC.head_count]
         seg[krc + KRC.head_count] = 0
-    spin_unlock(seg, me, krc)
+    hist_record(seg, me, HIST.krc_lock_hold_ns, spin_unlock_timed(seg, me, krc))
     objects = free_chain(seg, me, pcp_cpu, cpu, slab, 0)
     objects += free_chain(seg, me, pcp_cpu, cpu, vmalloced, 1)
     objects += free_list(seg, me, pcp_cpu, head, since, now)
@@ -166,7 +166,7 @@ def kfree_rcu_monitor(seg, me, index, pcp_cpu, cpu):
     freed = 0
     if seg[kvfree_of(seg) + KVFREE.polled] != 0:
         freed = drain_ready(seg, me, pcp_cpu, cpu)
-    spin_lock(seg, me, krc)
+    spin_lock_timed(seg, me, krc)
     fresh = queue_batch(seg, me, cpu, krc)
     seg[krc + KRC.arm_at] = 0
     left = seg[krc + KRC.count]
@@ -174,7 +174,7 @@ def kfree_rcu_monitor(seg, me, index, pcp_cpu, cpu):
         seg[krc + KRC.arm_at] = NEVER  # callbacks wait for a free segment: kfree_rcu_work() arms the monitor
     elif left != 0:
         arm_monitor(seg, krc, left)  # both slots are busy: look again after the delay
-    spin_unlock(seg, me, krc)
+    hist_record(seg, me, HIST.krc_lock_hold_ns, spin_unlock_timed(seg, me, krc))
     trace_event(seg, me, EV.kfree_rcu_monitor, cpu, fresh & ((1 << MAX_BATCHES) - 1))
     for slot in range(MAX_BATCHES):
         cookie = seg[krw_of(krc, slot) + KRW.cookie]

@@ -8,6 +8,7 @@ from emu.arch import Words
 from emu.boot import Plan
 from emu.kvfree import BARN, KRC, SHEAVES, barn_of
 from emu.mm import CACHE, PCP, ZONE, ZONE_NAMES, pcp_of
+from emu.policy import POOL, POOL_MEMPOOL, POOL_SHARED
 from emu.sync import LOCK
 
 
@@ -25,6 +26,8 @@ def lock_groups(seg: Words, plan: Plan) -> dict[str, list[int]]:
                            for cpu in range(plan.cpus + 1)]
     groups["krc->lock"] = [plan.krc(cpu) + KRC.lock for cpu in range(plan.cpus)]
     groups["list_lock"] = [plan.cache(i) + CACHE.lock for i in range(len(plan.resolved.slab.cache_bytes))]
+    groups["mempool->lock"], groups["reserve->lock"] = (
+        [plan.offsets["pools"] + number * POOL.SIZE + POOL.lock] for number in (POOL_MEMPOOL, POOL_SHARED))
     sheaves = plan.offsets["sheaves"]
     if seg[sheaves + SHEAVES.on]:
         groups["barn->lock"] = [barn_of(seg, node, index) + BARN.lock for node in range(plan.resolved.memory.nodes)

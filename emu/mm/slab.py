@@ -29,7 +29,7 @@ from emu.mm.page import (
 from emu.mm.page_alloc import alloc_page, free_page
 from emu.shm import F_OBJECT_STATE, F_PAGE_STATE, F_WRITE_AFTER_FREE, HEADER, MAP, line, raise_fault, region, struct
 from emu.stats import VM, count, count_n
-from emu.sync import LOCK, spin_lock, spin_unlock
+from emu.sync import LOCK, rt_spin_lock, rt_spin_unlock
 
 CACHE = struct(
     "kmem_cache",
@@ -161,15 +161,15 @@ def refill_freelist(seg, me, cpu, cache, local, gfp):
             return address_of(pfn) + first - 1
         seg[local + SLAB_CPU.page] = NO_PAGE  # full and unfrozen: a later free puts it on the partial list
     while load_relaxed(seg, cache + CACHE.partial) != NO_PAGE:
-        spin_lock(seg, me, cache + CACHE.lock)
+        rt_spin_lock(seg, me, cache + CACHE.lock)
         pfn = seg[cache + CACHE.partial]
         if pfn != NO_PAGE:
             partial_del(seg, cache, pfn)
             first = take_shared(seg, cache, pfn, FROZEN)
-            spin_unlock(seg, me, cache + CACHE.lock)
+            rt_spin_unlock(seg, me, cache + CACHE.lock)
             seg[local + SLAB_CPU.page] = pfn
             return address_of(pfn) + first - 1
-        spin_unlock(seg, me, cache + CACHE.lock)
+        rt_spin_unlock(seg, me, cache + CACHE.lock)
     pfn = new_slab(seg, me, cpu, cache, gfp)
     if pfn == NO_PAGE:
         return NO_OBJECT
@@ -252,7 +252,7 @@ def slab_free_chain(seg, me, pcp_cpu, pfn, head, tail, objects):
         frozen = word & FROZEN
         # A page that changes lists (full to partial, partial to empty) changes under list_lock.
         if frozen == 0 and (first == NO_OBJECT or inuse == 0) and locked == 0:
-            spin_lock(seg, me, cache + CACHE.lock)
+            rt_spin_lock(seg, me, cache + CACHE.lock)
             locked = 1
             continue
         seg[tail + RCU_NEXT] = first
@@ -270,7 +270,7 @@ def slab_free_chain(seg, me, pcp_cpu, pfn, head, tail, objects):
             discard = 1
         elif first == NO_OBJECT:
             partial_add(seg, cache, pfn)
-    spin_unlock(seg, me, cache + CACHE.lock)
+    rt_spin_unlock(seg, me, cache + CACHE.lock)
     if discard != 0:
         count(seg, me, VM.slab_page_free)
         free_page(seg, me, pcp_cpu, pfn, PG_SLAB, seg[cache + CACHE.index])
@@ -357,7 +357,7 @@ def slab_flush_cpu(seg, me, pcp_cpu, index, cpu):
         after = seg[at + RCU_NEXT]
         at = base + after - 1 if after != NO_OBJECT else NO_OBJECT
     # While frozen the page is ours alone to unfreeze; frees by others only add to its shared list.
-    spin_lock(seg, me, cache + CACHE.lock)
+    rt_spin_lock(seg, me, cache + CACHE.lock)
     while True:
         word = load_acquire(seg, page + PAGE.counters)  # ACQ slab.counters: as in take_shared()
         first = word >> FREE_SHIFT & FIELD
@@ -370,7 +370,7 @@ def slab_flush_cpu(seg, me, pcp_cpu, index, cpu):
             break
     if inuse != 0 and first != NO_OBJECT:
         partial_add(seg, cache, pfn)
-    spin_unlock(seg, me, cache + CACHE.lock)
+    rt_spin_unlock(seg, me, cache + CACHE.lock)
     if inuse == 0:
         count_n(seg, me, VM.slab_page_free, 1)
         free_page(seg, me, pcp_cpu, pfn, PG_SLAB, page_owner(seg, pfn))

@@ -12,7 +12,7 @@ After   Linux mm/mempool.c (add_element, remove_element).
 from emu.arch import jit, store_relaxed
 from emu.mm import NO_PAGE, PAGE, PG_STATIC, page_move, page_of
 from emu.shm import MAP, line, now_ns, region, struct
-from emu.sync import LOCK, spin_lock, spin_unlock
+from emu.sync import LOCK, rt_spin_lock, rt_spin_unlock
 
 POOL = struct(
     "pool",
@@ -106,9 +106,9 @@ def pool_put(seg, me, pool, pfn, was, owner, now):
 @jit
 def take_locked(seg, me, pool, becomes, owner):
     """pool_get() under the pool's own lock. Not from a holder of it."""
-    spin_lock(seg, me, pool + POOL.lock)
+    rt_spin_lock(seg, me, pool + POOL.lock)
     pfn = pool_get(seg, me, pool, becomes, owner, now_ns(seg))
-    spin_unlock(seg, me, pool + POOL.lock)
+    rt_spin_unlock(seg, me, pool + POOL.lock)
     return pfn
 
 
@@ -116,8 +116,8 @@ def take_locked(seg, me, pool, becomes, owner):
 def put_if_short(seg, me, pool, pfn, was, owner):
     """Put a page into a pool with a lock of its own if it has fewer than its target; 1 if it was put."""
     kept = 0
-    spin_lock(seg, me, pool + POOL.lock)
+    rt_spin_lock(seg, me, pool + POOL.lock)
     if seg[pool + POOL.nr] < seg[pool + POOL.target]:
         kept = pool_put(seg, me, pool, pfn, was, owner, now_ns(seg))
-    spin_unlock(seg, me, pool + POOL.lock)
+    rt_spin_unlock(seg, me, pool + POOL.lock)
     return kept

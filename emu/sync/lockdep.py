@@ -32,7 +32,10 @@ LOCK_CLASSES = {  # name as in reports -> (attribute of LC, wait type)
     "mutex": ("mutex", SLEEP), "might_sleep()": ("sleep", SLEEP),
 }
 _ids = [wait << CLASS_SHIFT | at for at, (_, wait) in enumerate(LOCK_CLASSES.values())]
-LC = namedtuple("lock_classes", [attribute for attribute, _ in LOCK_CLASSES.values()])(*_ids)
+LockClasses = namedtuple(
+    "LockClasses", "raw krc pool_raw zone pcp list pool reserve barn kswapd_wait sheaves mutex sleep")
+assert LockClasses._fields == tuple(attribute for attribute, _ in LOCK_CLASSES.values())
+LC = LockClasses(*_ids)
 LOCK_CLASS_NAMES = dict(zip(_ids, LOCK_CLASSES, strict=True))
 
 # Contexts of a call. The order is that of schedule words and of [workload.contexts].

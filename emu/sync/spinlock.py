@@ -45,6 +45,7 @@ QUEUED = -1  # of the word: nobody holds it, the first in the queue will take it
 SPINS_BEFORE_YIELD = 64  # rounds of 16 pauses: about 20-50 us, longer than any section held by a running process
 SAME_CORE_SLEEP_NS = 10_000_000  # bound on a sleep whose wake-up was lost to an abort
 OTHER_CORE_SLEEP_NS = 50_000
+RT_SLEEP_NS = 1_000_000  # of a lock that sleeps: a bound only, its release wakes
 EXIT_ABANDONED = 75
 WAITING, GRANTED, ASLEEP = 0, 1, 2  # PROC.mcs_granted
 
@@ -231,7 +232,7 @@ def spin_lock_slow(seg, me, lock):
             descheduled = 1
             sleep_for_lock(seg, lock, holder, SAME_CORE_SLEEP_NS)
         elif seg[lock + LOCK.sleeps] != 0:
-            sleep_for_lock(seg, lock, holder, SAME_CORE_SLEEP_NS)
+            sleep_for_lock(seg, lock, holder, RT_SLEEP_NS)
         elif queued == 0:
             descheduled |= queue_for(seg, me, lock)
             queued = 1
