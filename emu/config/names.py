@@ -1,13 +1,13 @@
-"""The names in a scenario that stand for something else: epoch, policy preset, sources.
+"""The names in a scenario that stand for something else: policy preset, sources.
 
-Holds   check_names(): known, built, and allowed where they stand.
-Rule    a name that is known but not built says what it needs; an unknown one gets the nearest known.
+Holds   check_names(): known, and allowed where they stand.
+Rule    an unknown name gets the nearest known.
 Limits  runs before anything is resolved, because an unknown name has no values.
 """
 
 from pathlib import Path
 
-from emu.config.presets import EPOCHS, POLICIES, SOURCES, find_policy, known_policies, needed_by
+from emu.config.presets import POLICIES, SOURCES, find_policy, known_policies
 from emu.config.problems import Problem, nearest, one_of
 from emu.config.user_sources import USER_SOURCES_MAX, BadSource, find_user_source, is_user_source
 
@@ -15,28 +15,17 @@ from emu.config.user_sources import USER_SOURCES_MAX, BadSource, find_user_sourc
 def check_names(keys, folder: Path) -> list[Problem]:
     """Problems of run.epoch, policy.preset, policy.sources and policy.one_arg_sources."""
     problems = []
-    if EPOCHS[keys.run.epoch].needs:
-        problems.append(_not_built("run.epoch", keys.run.epoch, EPOCHS[keys.run.epoch].needs, 'use "E612"'))
     problems += _preset_problems(keys.policy.preset)
     problems += _list_problems("policy.sources", keys.policy.sources, folder, one_arg=False)
     problems += _list_problems("policy.one_arg_sources", keys.policy.one_arg_sources, folder, one_arg=True)
     return problems
 
 
-def _not_built(key, value, needs, way_out):
-    return Problem(key, f"needs {needs}, which does not exist yet", way_out, value)
-
-
 def _preset_problems(name):
-    ready = [row for row in POLICIES.values() if not row.needs]
-    row = find_policy(name)
-    if row is None:
+    if find_policy(name) is None:
         near = nearest(name, known_policies())
         way_out = f'did you mean "{near}"?' if near else 'for example preset = "S3", or its name "worker-cache"'
-        return [Problem("policy.preset", one_of([each.name for each in ready]), way_out, name)]
-    if row.needs:
-        way_out = "use one of " + ", ".join(each.name for each in ready)
-        return [_not_built("policy.preset", name, row.needs, way_out)]
+        return [Problem("policy.preset", one_of(POLICIES), way_out, name)]
     return []
 
 
@@ -52,10 +41,6 @@ def _list_problems(key, names, folder, one_arg):
         elif name in SOURCES and name not in allowed:
             rule = "may sleep, which a two-argument call must not"
             problems.append(Problem(where, rule, "name it in policy.one_arg_sources", name))
-        elif name not in SOURCES and needed_by(name):
-            row = needed_by(name)
-            needs = f"is the source of {row.name} ({row.title}) and does not exist yet"
-            problems.append(Problem(where, needs, "use one of " + ", ".join(allowed), name))
         elif name not in SOURCES:
             near = nearest(name, allowed)
             way_out = f'did you mean "{near}"?' if near else 'for example "cache"'

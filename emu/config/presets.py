@@ -3,7 +3,6 @@
 Holds   SOURCES (one row per place a page may come from), EPOCHS (a kernel release's set of rules) and POLICIES
         (S1..S22: a choice of sources with their refill and pool).
 Rule    a row is the whole of what the configuration knows about its name: adding a source is one row of SOURCES.
-        A row whose `needs` is not empty is known but not built; naming it is refused with that reason.
 Limits  values only, no decisions: which layer wins is resolve.py's.
 After   kernel/rcu/tree.c v5.9..v6.12, mm/slab_common.c, the RFC of 2020-09-18 and its thread.
 """
@@ -89,7 +88,6 @@ class Epoch(NamedTuple):
     kernel: str
     values: dict
     refill_needs_cache: bool = False
-    needs: str = ""
 
 
 _V59 = {
@@ -176,7 +174,6 @@ class PolicyPreset(NamedTuple):
     refill_from  "" = no refill; "epoch" = the epoch's; an epoch's name = the epoch's, or that one's rule
                  where the epoch has no refill of its own
     values       other keys that it sets, by dotted name
-    needs        what has to exist before this strategy can run; "" if it can
     """
 
     name: str
@@ -187,7 +184,6 @@ class PolicyPreset(NamedTuple):
     refill_from: str = ""
     pages_per_cpu: int = 0
     values: Mapping[str, object] = MappingProxyType({})
-    needs: str = ""
 
 
 _GROWTH = {"policy.pool.grow_pages": 16, "policy.pool.grow_limit_pages": 512, "policy.pool.shrink_after_ms": 1000}
@@ -231,11 +227,6 @@ def find_policy(name: str) -> PolicyPreset | None:
 def known_policies() -> list[str]:
     """Every number and every speaking name."""
     return [*POLICIES, *(row.title for row in POLICIES.values() if row.name != "epoch")]
-
-
-def needed_by(source: str) -> PolicyPreset | None:
-    """The strategy that would bring this source, which is known but not built; or None."""
-    return next((row for row in POLICIES.values() if row.needs == f'source "{source}"'), None)
 
 
 REFILL_KEYS = tuple(key for key in _V59 if key.startswith("policy.refill."))

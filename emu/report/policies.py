@@ -19,9 +19,6 @@ def policies_text() -> str:
     for row in POLICIES.values():
         sources = ", ".join(row.sources) if row.sources else ("the epoch's" if row.sources is None else "none")
         head = f"{row.name if row.name != 'epoch' else '-':4} {row.title if row.name != 'epoch' else 'epoch':20} "
-        if row.needs:
-            lines.append((head + f"needs {row.needs}")[:WIDTH])
-            continue
         may = may_do(row)
         parts = textwrap.wrap(sources, 26) or [""]
         mays = textwrap.wrap(", ".join(may) or "-", WIDTH - len(head) - 27)
@@ -58,8 +55,6 @@ def policy_text(name: str) -> str:
     for label, text in (("does", story.mechanism), ("origin", story.origin), ("for it", story.benefit),
                         ("against it", story.failure), ("settled by", story.settles)):
         lines += _labelled(label, text)
-    if row.needs:
-        return "\n".join([*lines, *_labelled("needs", f"{row.needs}, which does not exist yet")])
     if row.sources is None:
         return "\n".join([*lines, *_labelled("composition", "the epoch's; emu run SCENARIO --dry-run prints it")])
     lines += _labelled("sources", ", ".join(row.sources) or "none: the fallback alone")

@@ -14,10 +14,10 @@ from emu.config.resolved import flatten
 from emu.errors import ConfigError
 
 CHOICES = {
-    "run.epoch": [name for name, row in EPOCHS.items() if not row.needs],
+    "run.epoch": list(EPOCHS),
     "run.hz": [100, 250, 300, 1000],
     "run.preemption": ["none", "voluntary", "full", "rt"],
-    "policy.preset": [name for name, row in POLICIES.items() if not row.needs],
+    "policy.preset": list(POLICIES),
     "cpus.count": [1, 2, 8, 512],
     "memory.managed_pages": [1024, 65_536, 2**26],
     "memory.pcp_rule": ["v5.9", "v6.7"],

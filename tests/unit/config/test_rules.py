@@ -106,13 +106,13 @@ def test_all_broken_rules_come_at_once():
     "overrides, expected",
     [
         ({"policy.sources": ["cach"]}, 'policy.sources[0] = "cach": must be one of "cache", "pcp-lockless", "static", '
-                                       '"nowait", "atomic"; did you mean "cache"?'),
+                                       '"mempool", "mempool-raw", "grown", "rescue", "nowait", "atomic", "gate", '),
+        ({"policy.sources": ["cach"]}, 'did you mean "cache"?'),
         ({"policy.sources": ["qqq"]}, 'for example "cache"'),
         ({"policy.sources": ["cache", "cache"]}, 'policy.sources[1] = "cache": stands twice in the list'),
         ({"policy.sources": ["direct"]}, 'policy.sources[0] = "direct": may sleep, which a two-argument call must not; '
                                          "name it in policy.one_arg_sources"),
-        ({"policy.one_arg_sources": ["trylock"]},
-         'policy.one_arg_sources[0] = "trylock": is the source of S21 (trylock) and does not exist yet; use one of'),
+        ({"policy.sources": ["throttle"]}, 'policy.sources[0] = "throttle": may sleep, which a two-argument call must'),
         ({"policy.preset": "worker-cahce"}, 'did you mean "worker-cache"?'),
         ({"policy.preset": "qqqqqq"}, 'must be one of "epoch", "S1"'),
     ],
