@@ -1,10 +1,10 @@
 """What processes and emulated CPUs have: the process table, CPU records, scratch, counters, histograms, trace."""
 
 from emu.arch import Words
-from emu.boot.plan import UNBOUND, Plan
+from emu.boot.plan import UNBOUND, Plan, Role
 from emu.config import Resolved
 from emu.mm import SCRATCH_WORDS
-from emu.shm import MUTATOR, PAGE_REFILL, PROC, RECLAIM
+from emu.shm import MUTATOR, PAGE_REFILL, PF_RT, PROC, RECLAIM, ROLE_NAMES
 from emu.stats import counters_words, histograms_words
 from emu.sync import CPU, NOBODY
 from emu.trace import MODES, init_trace, trace_words
@@ -22,6 +22,12 @@ def process_regions(resolved: Resolved, procs: int) -> dict[str, int]:
     }
 
 
+def is_realtime(plan: Plan, role: Role) -> bool:
+    """Whether the scenario puts the process into a real-time class: such a task may go below MIN."""
+    settings = getattr(plan.resolved.processes, ROLE_NAMES[role.kind], None)
+    return settings is not None and settings.sched_class in ("fifo", "rr")
+
+
 def boot_procs(seg: Words, plan: Plan) -> None:
     """The process table, which processes belong to which CPU, and the trace buffers."""
     cpus, trace = plan.cpus, plan.resolved.trace
@@ -37,6 +43,8 @@ def boot_procs(seg: Words, plan: Plan) -> None:
         seg[proc + PROC.index] = role.number
         seg[proc + PROC.core] = NOBODY
         seg[proc + PROC.pcp_cpu] = role.cpu if role.cpu != UNBOUND else cpus
+        if is_realtime(plan, role):
+            seg[proc + PROC.flags] = PF_RT
         if role.cpu != UNBOUND:
             words = plan.cpu(role.cpu)
             which = {MUTATOR: CPU.mutator, PAGE_REFILL: CPU.refill, RECLAIM: CPU.reclaim}[role.kind]

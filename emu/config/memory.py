@@ -118,7 +118,7 @@ def memory_rules(resolved, scenario):
     if written:
         yield from _zone_rules(written)
         total = sum(zone.pages for zone in written)
-        if "memory.managed_pages" in scenario.written and keys.managed_pages != total:
+        if keys.managed_pages not in (total, type(keys)().managed_pages):
             yield Problem("memory.managed_pages", f"must be {total}, the sum of memory.zones", "remove it",
                           keys.managed_pages)
     if resolved.memory.nodes > resolved.cpus.count and written:

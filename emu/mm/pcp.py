@@ -125,10 +125,8 @@ def pcp_unlock(seg, me, zone, pcp):
 def rmqueue_bulk(seg, me, zone, migratetype, want, dst, alloc_flags):
     """Take up to `want` pages from the buddy under one hold of zone->lock into words dst..; returns how many.
 
-    With ALLOC_TRYLOCK none if the lock is not free; with ALLOC_NO_LOCKS none at all.
+    With ALLOC_TRYLOCK none if the lock is not free.
     """
-    if alloc_flags & ALLOC_NO_LOCKS != 0:
-        return 0
     if alloc_flags & ALLOC_TRYLOCK != 0:
         if zone_trylock(seg, me, zone) == 0:
             count(seg, me, VM.zone_trylock_fail)
@@ -179,7 +177,7 @@ def nr_pcp_alloc(seg, zone, pcp):
 
 @jit
 def take_or_refill(seg, me, zone, pcp, migratetype, alloc_flags):
-    """A page of the CPU's list, which is refilled by a batch when empty; NO_PAGE if that brought none."""
+    """A page of the CPU's list, which is refilled when empty; NO_PAGE if that brought none, or is not allowed."""
     rule = seg[zone + ZONE.pcp_rule]
     if rule == PCP_V61:
         store_relaxed(seg, pcp + PCP.free_factor, load_relaxed(seg, pcp + PCP.free_factor) >> 1)
@@ -188,7 +186,7 @@ def take_or_refill(seg, me, zone, pcp, migratetype, alloc_flags):
         if freed != 0:
             store_relaxed(seg, pcp + PCP.free_count, freed >> 1)
     pfn = pcp_take(seg, me, pcp, migratetype)
-    if pfn != NO_PAGE:
+    if pfn != NO_PAGE or alloc_flags & ALLOC_NO_LOCKS != 0:
         return pfn
     dst = scratch_of(seg, me)
     want = nr_pcp_alloc(seg, zone, pcp)
