@@ -52,10 +52,11 @@ def refill(view, width):
 
 def calls(view, width):
     """How many calls, how fast, and where their objects went."""
-    array = view.calls - view.fallbacks
+    sheaves = view.counter("free_rcu_sheaf")
+    array = view.calls - view.fallbacks - sheaves
     lines = wrap(f"calls {grouped(view.calls)}, {per_second(view.calls, view.elapsed_ns)}: {grouped(array)} array, "
                  f"{grouped(view.over_cpus('fallback_list'))} list, {grouped(view.over_cpus('fallback_sync'))} "
-                 "synchronous", width)
+                 "synchronous" + (f", {grouped(sheaves)} sheaf" if sheaves else ""), width)
     for label, name in (("one call", "kvfree_call_ns"), ("late by", "arrival_lateness_ns")):
         timed = view.histogram(name)
         if timed.total:

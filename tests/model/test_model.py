@@ -178,6 +178,19 @@ def test_the_books_close_by_the_rules_of_2020(epoch, seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS[:4])
+def test_the_books_close_with_sheaves(seed):
+    model = Model(seed, "run.epoch=E618", "slab.sheaf_capacity=3", "slab.sheaf_sizes=[64]",
+                  "workload.contexts.task=0.3", "workload.contexts.in_allocator=0.1", "workload.contexts.nmi=0.1",
+                  pressure=False)
+    model.play(STEPS)
+    assert model.crew.fault == 0
+    model.end()
+    assert model.crew.broken() == []
+    assert model.crew.counter("kvfree_freed_sheaf") > 20
+    assert model.crew.counter("kvfree_bulk") > 10
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
 @pytest.mark.parametrize("preemption", ["none", "voluntary"])
 def test_the_books_close_when_a_burst_is_one_section(preemption, seed):
     model = Model(seed, f"run.preemption={preemption}", "run.epoch=E61", "workload.resched_every_calls=7",
