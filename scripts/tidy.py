@@ -37,7 +37,7 @@ LAYERS = (
     ("vmscan",),
     ("policy",),
     ("kvfree",),
-    ("workload",),
+    ("workload", "users",),
     ("boot", "host", "results"),
     ("launch",),
     ("explore", "claims", "sweep"),

@@ -15,6 +15,7 @@ from emu.boot.plan import Plan, plan_roles
 from emu.boot.policy import boot_policy, policy_regions
 from emu.boot.processes import boot_procs, process_regions
 from emu.boot.rcu import boot_rcu, rcu_regions
+from emu.boot.users import boot_users, users_regions
 from emu.boot.sheaves import boot_sheaves, sheaf_regions
 from emu.boot.vmscan import boot_vmscan, vmscan_regions
 from emu.config import Resolved
@@ -38,6 +39,7 @@ def make_plan(resolved: Resolved, demand: RecordedDemand | None = None) -> Plan:
         **kvfree_regions(cpus, roles),
         **policy_regions(resolved),
         **load_regions(resolved, schedules),
+        **users_regions(resolved),
         **memory_regions(resolved),
     })
     align = ALIGN_PFN * PAGE_WORDS
@@ -71,6 +73,7 @@ def boot(seg: Words, plan: Plan) -> None:
     boot_sheaves(seg, plan)
     boot_lockdep(seg, plan)
     boot_loads(seg, plan)
+    boot_users(seg, plan)
 
 
 def boot_header(seg: Words, plan: Plan) -> None:

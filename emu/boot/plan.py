@@ -7,12 +7,14 @@ Rule    all sizes are known before the segment is created. A plan holds figures 
 
 from dataclasses import dataclass, field
 
-from emu.config import Resolved
+from emu.config import Resolved, hog_seats
 from emu.kvfree import KRC
 from emu.mm import CACHE, PCP, ZONE
 from emu.policy import POOL, POOL_FIRST_CPU, POOLS_PER_CPU, STOCK
 from emu.shm import APP, COORDINATOR, KSWAPD, MONITOR, MUTATOR, PAGE_REFILL, PROC, RECLAIM, ROLE_NAMES
+from emu.shm import HOG, SAMPLER, USER
 from emu.sync import CPU
+from emu.users import HOG_SLOT, USR
 from emu.workload import LOAD
 
 UNBOUND = -1
@@ -30,7 +32,8 @@ class Role:
     @property
     def name(self) -> str:
         """Name in reports: role and number."""
-        return f"{ROLE_NAMES[self.kind]}/{self.number}" if self.kind != COORDINATOR else ROLE_NAMES[self.kind]
+        alone = self.kind in (COORDINATOR, SAMPLER)
+        return ROLE_NAMES[self.kind] if alone else f"{ROLE_NAMES[self.kind]}/{self.number}"
 
 
 @dataclass
@@ -86,6 +89,14 @@ class Plan:
         """Word offset of a zone."""
         return self.offsets["zones"] + index * ZONE.SIZE
 
+    def user(self, index: int) -> int:
+        """Word offset of a [[users]] table's record."""
+        return self.offsets["users"] + index * USR.SIZE
+
+    def hog(self, index: int) -> int:
+        """Word offset of a hog process's settings."""
+        return self.offsets["hogs"] + index * HOG_SLOT.SIZE
+
     def pcp(self, cpu: int, zone: int = 0) -> int:
         """Word offset of the page lists in a zone of a CPU of the machine (the last one: housekeeping)."""
         return self.offsets["pcp"] + (zone * (self.cpus + 1) + cpu) * PCP.SIZE
@@ -102,6 +113,10 @@ def plan_roles(resolved: Resolved) -> list[Role]:
         kinds += per_cpu_or_one(PAGE_REFILL, cpus, resolved.policy.refill.bound)
     kinds += per_cpu_or_one(RECLAIM, cpus, resolved.kvfree.work_bound)
     kinds.append((COORDINATOR, UNBOUND, 0))
+    kinds += [(USER, user.cpu, i) for i, user in enumerate(resolved.users)]
+    kinds += [(HOG, seat.cpu, i) for i, seat in enumerate(hog_seats(resolved.hogs))]
+    if resolved.series.on:
+        kinds.append((SAMPLER, UNBOUND, 0))
     if resolved.vmscan.kswapd:
         kinds += [(KSWAPD, UNBOUND, node) for node in range(resolved.memory.nodes)]
     kinds += [(APP, UNBOUND, app) for app in range(resolved.apps.count)]

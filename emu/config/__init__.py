@@ -13,8 +13,10 @@ from emu.config.resolved import Resolved, ResolvedPolicy, as_record
 from emu.config.schema import all_keys
 from emu.config.strategies import STRATEGIES
 from emu.config.text import explain
+from emu.config.users_keys import HogSeat, ResolvedMark, ResolvedUser, hog_seats
 
 __all__ = [
+    "HogSeat", "ResolvedMark", "ResolvedUser", "hog_seats",
     "EPOCHS", "POLICIES", "SOURCES", "STRATEGIES", "Figure", "PolicyPreset", "Resolved", "ResolvedPolicy", "Scenario",
     "SourceRule", "all_keys", "as_record", "explain", "figures_of", "find_policy", "known_policies", "load_scenario",
     "nearest", "node_cpus", "parse_override", "parse_scenario", "resolve",

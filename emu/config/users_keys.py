@@ -8,7 +8,7 @@ After   KF 8.3 (load generators 8 to 11), cpu.max of cgroup v2, kernel/cpu.c.
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, field
 
@@ -17,7 +17,7 @@ from emu.config.schema_base import CPUS_MAX, Core, Cores, Ms, Section
 
 UserKind = Literal["victim", "filler", "cache", "atomic", "greedy", "pcp_hog"]
 SchedClass = Literal["other", "batch", "idle", "fifo", "rr"]
-ROLE_WORDS = ("mutator", "page_refill", "reclaim", "coordinator", "kswapd", "app", "user", "hog")
+Role = Literal["mutator", "page_refill", "reclaim", "coordinator", "kswapd", "app", "user", "hog"]
 SAMPLES_MAX = 6000  # rows of a series; a longer run is sampled less often
 SAMPLES_SPARE = 100  # for the time after the load's end
 
@@ -79,7 +79,7 @@ class Hotplug(Section, frozen=True):
 class Cgroup(Section, frozen=True):
     quota_us: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
     period_us: Annotated[int, Meta(ge=1000, le=1_000_000)] = 100_000
-    roles: Annotated[tuple[Literal[ROLE_WORDS], ...], Meta(max_length=len(ROLE_WORDS))] = ("page_refill",)  # type: ignore[valid-type]
+    roles: Annotated[tuple[Role, ...], Meta(max_length=8)] = ("page_refill",)
 
 
 class Series(Section, frozen=True):
@@ -117,10 +117,12 @@ class ResolvedUser(Section, frozen=True):
 
 
 class ResolvedSeries(Section, frozen=True):
-    """interval_ns 0: no samples. always: also where the sampler has to share a core with a mutator."""
+    """interval_ns 0: no samples. always: also where the sampler has to share a core with a mutator. on: it is run;
+    without `always` that is for the launcher to say, who knows the cores."""
 
     interval_ms: int
     always: bool
+    on: bool
     interval_ns: int
     samples_max: int
 
@@ -156,7 +158,24 @@ def resolve_series(series: Series, duration_ms: int) -> ResolvedSeries:
     shortest = -(-duration_ms // (SAMPLES_MAX - SAMPLES_SPARE))
     used = max(series.interval_ms, shortest) if series.interval_ms else 0
     rows = min(SAMPLES_MAX, duration_ms // used + SAMPLES_SPARE) if used else 0
-    return ResolvedSeries(interval_ms=used, always=series.always, interval_ns=used * 1_000_000, samples_max=rows)
+    return ResolvedSeries(interval_ms=used, always=series.always, on=series.always and used > 0,
+                          interval_ns=used * 1_000_000, samples_max=rows)
+
+
+class HogSeat(NamedTuple):
+    """One process of a [[hogs]] table. core: the host's core, or -1: that of emulated CPU `cpu`."""
+
+    hog: int
+    core: int
+    cpu: int
+
+
+def hog_seats(hogs: tuple[Hog, ...]) -> list[HogSeat]:
+    """The processes that the tables ask for, in order."""
+    seats = []
+    for i, hog in enumerate(hogs):
+        seats += [HogSeat(i, core, -1) for core in hog.cores] + [HogSeat(i, -1, cpu) for cpu in hog.cpus]
+    return seats
 
 
 # --- rules between keys ---

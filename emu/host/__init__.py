@@ -4,7 +4,15 @@ Door of the room: import from here. Plain Python and psutil; nothing here compil
 """
 
 from emu.host.affinity import CLASSES, can_use_fifo, pin, read_back, set_scheduling
-from emu.host.cores import CORE_SPECS, DaemonPlacement, Placement, choose_cores, parse_core_list, place_daemons
+from emu.host.cores import (
+    CORE_SPECS,
+    DaemonPlacement,
+    Placement,
+    choose_cores,
+    parse_core_list,
+    place_daemons,
+    require_usable,
+)
 from emu.host.quiet import (
     Disturbance,
     DmaLatencyGuard,
@@ -20,6 +28,7 @@ from emu.host.text import topology_text
 from emu.host.topology import UNKNOWN, Core, Topology, format_core_list, parse_cpulist, read_topology
 
 __all__ = [
+    "require_usable",
     "CLASSES", "CORE_SPECS", "Core", "DaemonPlacement", "Disturbance", "DmaLatencyGuard", "HOST_RECORD_VERSION",
     "Placement", "Topology", "UNKNOWN", "can_use_fifo", "choose_cores", "container_hints", "disturbances",
     "format_core_list", "host_record", "load_average", "parse_core_list", "parse_cpulist", "pin", "place_daemons",

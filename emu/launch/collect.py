@@ -17,6 +17,7 @@ from emu.launch.collect_policy import collect_pools, foreign_page_text, pool_idl
 from emu.launch.collect_sheaves import collect_sheaves
 from emu.launch.collect_vmscan import collect_vmscan, vmscan_invariants
 from emu.launch.sums import Sums
+from emu.launch.collect_users import check_users, collect_hogs, collect_users
 from emu.mm import (
     PAGE_STATES,
     PG_BNODE,
@@ -78,6 +79,7 @@ def collect_run(seg: Words, plan: Plan, record: dict, complete: bool) -> None:
                       "nr_free_min": seg[zone + ZONE.nr_free_min], "nr_free_end": seg[zone + ZONE.nr_free]}
     record["zones"] = collect_zones(seg, plan)
     record["rcuscale"] = collect_rcuscale(seg, plan)
+    record["users"], record["hogs"] = collect_users(seg, plan), collect_hogs(seg, plan)
     record["vmscan"] = collect_vmscan(seg, plan, per_process)
     record["contexts"] = {name: sum(seg[plan.load(cpu) + LOAD.by_context + i] for cpu in range(plan.cpus))
                           for i, name in enumerate(CONTEXT_NAMES)}
@@ -254,6 +256,8 @@ def check_invariants(seg: Words, plan: Plan, record: dict, sums: Sums, complete:
           f"started {record['gp']['started']}, ended {record['gp']['ended']}")
     check("no page in anybody's hands", ledger["other"] == 0, f"taken {ledger['other']}")
     rows += vmscan_invariants(seg, plan, ledger)
+    if record["users"]:
+        check("other users gave back what they took", *check_users(record["users"]))
     rows += check_histograms(record, sums)
     return rows
 

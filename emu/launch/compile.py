@@ -1,7 +1,8 @@
 """Compiling before forking: every entry point, from the cache when it is warm, with progress when it is not.
 
-Rule    children inherit compiled code; none of them compiles. A cold start uses two processes that begin at the two
-        ends of the list of functions compiled apart and meet; the launcher waits for both and loads what they left.
+Rule    children inherit compiled code; none of them compiles. Only what the scenario can reach is compiled (needs.py).
+        A cold start uses two processes that begin at the two ends of the list and meet; the launcher waits for both and
+        loads what they left.
 Limits  interpreted runs (EMU_JIT=0) have nothing to compile; the workers are then plain Python. Where the cache folder
         cannot be written, the launcher compiles once more itself, and is interrupted only after that.
 """
@@ -15,9 +16,12 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from emu.arch import JIT, apart_functions, cache_root, private_words
+from emu.arch import JIT, cache_root, private_words
+from emu.config import Resolved
 from emu.host import set_parent_death_signal
+from emu.launch.needs import needed
 from emu.shm import APP, COORDINATOR, KSWAPD, MONITOR, MUTATOR, PAGE_REFILL, RECLAIM
+from emu.shm import HOG, USER
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WAIT_S = 0.02
@@ -26,17 +30,26 @@ SAY_S = 5.0
 
 def worker_mains() -> dict[int, Callable]:
     """The mains of workers/, by role."""
-    from workers import app, coordinator, kswapd, monitor, mutator, page_refill, reclaim
+    from workers import app, coordinator, hog, kswapd, monitor, mutator, page_refill, reclaim, user
 
     return {MUTATOR: mutator.main, PAGE_REFILL: page_refill.main, RECLAIM: reclaim.main,
-            COORDINATOR: coordinator.main, KSWAPD: kswapd.main, APP: app.main, MONITOR: monitor.main}
+            COORDINATOR: coordinator.main, KSWAPD: kswapd.main, APP: app.main, MONITOR: monitor.main,
+            USER: user.main, HOG: hog.main}
 
 
-def _stamp() -> Path:
-    """A file beside the compiled code that says it is complete."""
+def _record() -> Path:
+    """A file beside the compiled code that lists what is complete, a symbol a line."""
     import numba
 
     return Path(numba.config.CACHE_DIR or cache_root()) / "complete"  # type: ignore[attr-defined]
+
+
+def _recorded() -> set[str]:
+    """What the cache holds already."""
+    try:
+        return set(_record().read_text().split())
+    except OSError:
+        return set()
 
 
 def _compile(main: Callable) -> None:
@@ -46,31 +59,34 @@ def _compile(main: Callable) -> None:
     main.compile((typeof(private_words(1)), types.int64))  # type: ignore[attr-defined]
 
 
-def _entries(mains: dict[int, Callable]) -> list[Callable[[], None]]:
-    """One step per function that has to be ready before the forks: what compiles, or loads, it."""
-    return [each.compile for each in apart_functions()] + [partial(_compile, main) for main in mains.values()]
+def _entries(resolved: Resolved, mains: dict[int, Callable]) -> dict[str, Callable[[], None]]:
+    """By symbol, what compiles or loads each function that has to be ready before the forks."""
+    functions, mains = needed(resolved, mains)
+    return {symbol: each.compile for symbol, each in functions.items()} | {
+        f"worker.{role}": partial(_compile, main) for role, main in mains.items()}
 
 
-def compile_all(say: Callable[[str], None], interrupted: Callable[[], bool] = lambda: False) -> dict[int, Callable]:
-    """Compile, or load, every worker's main. `say` is told what takes long. Call before any fork but the guard's.
+def compile_all(resolved: Resolved, say: Callable[[str], None],
+                interrupted: Callable[[], bool] = lambda: False) -> dict[int, Callable]:
+    """Compile, or load, what this scenario's processes can meet. `say` is told what takes long.
 
-    No signal handler may raise meanwhile: what is raised in a compiler's callback is lost. `interrupted` is asked
-    instead while it waits; once true, nothing more is compiled, and the mains are not ready.
+    Call before any fork. No signal handler may raise meanwhile: what is raised in a compiler's callback is lost.
+    `interrupted` is asked instead while it waits; once true, nothing more is compiled, and the mains are not ready.
     """
     mains = worker_mains()
     if not JIT:
         return mains
-    entries, stamp = _entries(mains), _stamp()
-    cold = not stamp.exists()
-    if cold:
-        _compile_cold(entries, say, interrupted)
+    entries, recorded = _entries(resolved, mains), _recorded()
+    missing = {symbol: entry for symbol, entry in entries.items() if symbol not in recorded}
+    if missing:
+        _compile_cold(list(missing.values()), say, interrupted)
     if interrupted():
         return mains
-    for entry in entries:
+    for entry in entries.values():
         entry()
-    if cold:
+    if missing:
         with suppress(OSError):  # nowhere to keep it: the next start is cold again
-            stamp.touch()
+            _record().write_text("\n".join(sorted(recorded | set(entries))) + "\n")
     return mains
 
 
@@ -79,7 +95,7 @@ def _compile_cold(entries: list[Callable[[], None]], say: Callable[[str], None],
     """Fill the cache with two processes; say how far they are. Gives up, and ends them, once interrupted."""
     start = said = time.monotonic()
     count = len(entries)
-    say("compiling the emulator for this machine, first start only (about half a minute) ...")
+    say("compiling the emulator for this machine, first start only (up to a minute) ...")
     done = mmap.mmap(-1, 2 * count)  # a byte per entry and process
     compilers = [_fork_compiler(entries, range(count), done, 0),
                  _fork_compiler(entries, range(count - 1, -1, -1), done, count)]

@@ -17,6 +17,7 @@ from emu.arch import (
     sample_pair,
 )
 from emu.boot import Plan, Role, boot
+from emu.config import Resolved, hog_seats
 from emu.errors import HostError
 from emu.host import DaemonPlacement, Placement
 from emu.kvfree import KRC
@@ -34,6 +35,7 @@ from emu.shm import (
     DRAINED,
     EXITED,
     HEADER,
+    HOG,
     KSWAPD,
     MONITOR,
     MUTATOR,
@@ -42,7 +44,9 @@ from emu.shm import (
     PROC,
     RECLAIM,
     RUN,
+    SAMPLER,
     STOP,
+    USER,
     Segment,
     process_start_time,
 )
@@ -50,7 +54,7 @@ from emu.stats import VM, VM_WORDS
 from emu.sync import proc_ring
 
 ROLE_KEYS = {MUTATOR: "mutator", PAGE_REFILL: "page_refill", COORDINATOR: "coordinator", RECLAIM: "reclaim",
-             KSWAPD: "kswapd", APP: "app", MONITOR: "monitor"}
+             KSWAPD: "kswapd", APP: "app", MONITOR: "monitor", SAMPLER: "sampler"}
 START_LEAD_NS = 2_000_000  # from the launcher's word to time zero, plus a share per process
 START_LEAD_PER_PROC_NS = 60_000
 PARK_LIMIT_S = 60.0
@@ -91,7 +95,7 @@ class Machine:
         in_child: run first in each of them. check: called before each, may raise. A child that is killed meanwhile
         ends the starting; wait_parked() finds it.
         """
-        seg, processes = self.seg, self.plan.resolved.processes
+        seg = self.seg
         seg[HEADER.noise_ns] = 0 if placement.overcommitted else NOISE_NS
         page_bytes = 8 * PAGE_WORDS
         pool_pages = self.plan.size_words // PAGE_WORDS - self.plan.first_pfn
@@ -112,8 +116,8 @@ class Machine:
             proc = self.plan.proc(role.index)
             seg[proc + PROC.pid] = child.pid
             seg[proc + PROC.start_time] = process_start_time(child.pid) or 0
-            cores = cores_of(role, placement, daemons)
-            sched = getattr(processes, ROLE_KEYS[role.kind])
+            cores = cores_of(role, self.plan.resolved, placement, daemons)
+            sched = scheduling_of(role, self.plan.resolved)
             settings = {"class": sched.sched_class, "priority": sched.priority, "nice": sched.nice}
             try:
                 self.degraded += place(child, cores, settings, self.plan.resolved.run.degrade)
@@ -204,7 +208,7 @@ class Machine:
 
         By the books: a daemon that found nothing left may have looked before the last call.
         """
-        if not self.mutators_done():
+        if not self.mutators_done() or any(self.state(r.index) < DRAINED for r in self.plan.of_kind(USER)):
             return False
         retired = self.total(VM.kvfree_bulk) + self.total(VM.kvfree_fallback_list)
         freed = sum(self.seg[self.plan.krc(cpu) + KRC.freed] for cpu in range(self.plan.cpus))
@@ -263,7 +267,7 @@ class Machine:
         for role in self.plan.roles:
             if pid := self.seg[self.plan.proc(role.index) + PROC.pid]:
                 child = Child(role.name, pid, -1, role.index, status=signal.SIGKILL)
-                child.wanted = {"cores": cores_of(role, placement, daemons)}
+                child.wanted = {"cores": cores_of(role, self.plan.resolved, placement, daemons)}
                 self.children.append(child)
 
     def settle_stocks(self, end_ns: int) -> None:
@@ -292,9 +296,27 @@ class Machine:
         self.segment.close()
 
 
-def cores_of(role: Role, placement: Placement, daemons: DaemonPlacement) -> list[int]:
-    """Where a process belongs: on its emulated CPU's core, or on any of the housekeeping cores."""
+def cores_of(role: Role, resolved: Resolved, placement: Placement, daemons: DaemonPlacement) -> list[int]:
+    """Where a process belongs: where the scenario names cores for it, else on its emulated CPU's core, or on any of the
+    housekeeping cores."""
+    if role.kind == USER:
+        wanted = resolved.users[role.number].cores
+        if not isinstance(wanted, str):
+            return list(wanted)
+        if wanted == "housekeeping":
+            return list(daemons.cores)
+    if role.kind == HOG and (core := hog_seats(resolved.hogs)[role.number].core) >= 0:
+        return [core]
     return [placement.cores[role.cpu]] if role.cpu >= 0 else list(daemons.cores)
+
+
+def scheduling_of(role: Role, resolved: Resolved):
+    """Whatever has the sched_class, priority and nice of a process: its table, or the section of its role."""
+    if role.kind == USER:
+        return resolved.users[role.number]
+    if role.kind == HOG:
+        return resolved.hogs[hog_seats(resolved.hogs)[role.number].hog]
+    return getattr(resolved.processes, ROLE_KEYS[role.kind])
 
 
 def kill(child: Child) -> None:

@@ -13,6 +13,7 @@ import signal
 import time
 from contextlib import suppress
 
+from emu.arch import late_compilations
 from emu.boot import make_plan
 from emu.config import Resolved, Scenario
 from emu.errors import EmuError, ResultError
@@ -30,6 +31,7 @@ from emu.launch.collect_vmscan import panic_text
 from emu.launch.compile import compile_all
 from emu.launch.guard import Guard
 from emu.launch.machine import Machine
+from emu.launch.others import check_others
 from emu.launch.record import begin_record, fill_record, judge
 from emu.launch.run import Options, Outcome, Run
 from emu.launch.signals import EarlySignal, Interrupted, Signals
@@ -61,7 +63,7 @@ def run_scenario(resolved: Resolved, scenario: Scenario, options: Options) -> Ou
             with signals.held():
                 load_user_sources(resolved.policy.user_sources)
             with signals.held():
-                mains = compile_all(options.say, lambda: signals.count > 0)
+                mains = compile_all(resolved, options.say, lambda: signals.count > 0)
             plan = make_plan(resolved, demand)
             signals.counted = True
         except EarlySignal:
@@ -84,9 +86,11 @@ def choose_places(resolved: Resolved, scenario: Scenario, topology) -> tuple[Pla
     try:
         placement = choose_cores(spec, topology, resolved.cpus.count)
         key, spec = "cpus.housekeeping", resolved.cpus.housekeeping
-        return placement, place_daemons(spec, topology, placement.cores)
+        daemons = place_daemons(spec, topology, placement.cores)
     except EmuError as error:
         raise type(error)(f"{scenario.path}: {key} = {spec!r}: {error}") from None
+    check_others(resolved, scenario, topology, placement)
+    return placement, daemons
 
 
 class NoGuard:
@@ -106,6 +110,7 @@ def carry_out(run: Run, signals: Signals) -> Outcome:
     """From the segment to the written result."""
     machine = run.machine
     machine.boot()
+    run.compiled_late = late_compilations()
     signals.check()
     set_timer_slack(1)
     gc.collect()

@@ -40,6 +40,7 @@ MAP = struct(
          "schedule", "scratch", "counters", "histograms", "trace", "lockdep", "sheaves", "nodes", "cpu_nodes", "cfg_memory",
          "drains",
          "vmscan", "pgdats", "lruvecs", "mms", "app_slots", "kills", "vmscan_tasks", "psi", "shrinker", "monitor"),
+    line("boot()", "users", "hogs", "series"),
     line("boot()", "first_pfn", "nr_pages", "nr_zones", "nr_caches", "nr_pcp_cpus", "page_base", "block_base",
          "nr_nodes"),
 )
@@ -47,7 +48,8 @@ MAP_BASE = HEADER.SIZE
 
 PROC = struct(
     "proc",
-    line("launcher", "role", "cpu", "core", "index", "pid", "start_time", "placed", "pcp_cpu"),
+    line("launcher", "role", "cpu", "core", "index", "pid", "start_time", "placed", "pcp_cpu",
+         "sibling"),
     line("the process itself", "state", "t_ready", "sleeping", "noise_max", "noise_sum",
          "noise_span", "wake_at"),
     line("anyone, by read-modify-write", "bell"),
@@ -57,8 +59,10 @@ PROC = struct(
 # PROC.role
 MUTATOR, PAGE_REFILL, COORDINATOR, RECLAIM = 1, 2, 3, 4
 KSWAPD, APP, MONITOR = 5, 6, 7
+USER, HOG, SAMPLER = 8, 9, 10
 ROLE_NAMES = {MUTATOR: "mutator", PAGE_REFILL: "page_refill", COORDINATOR: "coordinator", RECLAIM: "reclaim",
-              KSWAPD: "kswapd", APP: "app", MONITOR: "monitor"}
+              KSWAPD: "kswapd", APP: "app", MONITOR: "monitor",
+              USER: "user", HOG: "hog", SAMPLER: "sampler"}
 # PROC.flags: who may eat reserves (KF 3.3). Set and cleared by fetch_add or fetch_or: two writers at a time.
 PF_MEMALLOC, PF_OOM_VICTIM, PF_RT = 1, 2, 4  # PF_RT: of a real-time class, set by boot()
 # PROC.state

@@ -57,6 +57,9 @@ HIST_UNITS = {
     "throttle_ns": "ns",  # a flooding one-argument caller held back for a page or a grace period
     "grow_ns": "ns",  # a pool found empty to the pool grown
     "low_stock_ns": "ns",  # stock below its threshold to refilled by softirq or worker
+    "user_alloc_ns": "ns",  # another user's request for pages, served or not
+    "user_free_ns": "ns",  # another user's giving back of a block
+    "hog_preempted_ns": "ns",  # a hog off its core while it wanted to burn it
     "pages_per_refill": "pages",  # pages one refill run brought
 }
 HIST_NAMES = tuple(HIST_UNITS)

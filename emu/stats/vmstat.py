@@ -157,6 +157,14 @@ VM_MEANING = {
     "oom_reaped": "victims whose memory the reaper took, as they did not leave by themselves",
     "monitor_kill": "applications killed by the pressure monitor",
     "psi_looks": "looks of the pressure monitor",
+    # Other users of memory and of cores ([[users]], [[hogs]]): counted by their own processes.
+    "user_alloc": "requests for pages by another user that were served; of any order",
+    "user_alloc_fail": "requests for pages by another user that failed; high for a victim means it is hurt",
+    "user_free": "blocks of pages that another user gave back; equals user_alloc once it has left",
+    "user_pcp_miss": "requests of another user that found its CPU's list empty and refilled it under zone->lock",
+    "user_left_out": "times another user fell so far behind its schedule that operations were left out",
+    "hog_periods": "times a hog began to burn its core",
+    "hog_busy_us": "microseconds that a hog kept its core busy, or wanted to",
     # Losses of the run itself: anything but zero belongs in the report.
     "trace_lost": "trace events lost to a full buffer",
     "oom_object": "objects the load gave up on because memory was exhausted",

@@ -22,7 +22,7 @@ from emu.arch import (
     store_relaxed,
     store_release,
 )
-from emu.shm import MAP, STOP, line, now_ns, region, run_state, struct
+from emu.shm import MAP, PROC, STOP, line, now_ns, proc_of, region, run_state, struct
 from emu.stats import VM, count
 from emu.sync.bell import bell_seen, proc_ring, proc_sleep
 from emu.trace import EV, trace_event
@@ -33,6 +33,7 @@ CPU = struct(
     line("whoever asks for the CPU; the mutator clears it", "need_resched"),
     line("boot()", "mutator", "refill", "reclaim", "core", "online",
          "counts"),
+    line("boot()", "users"),  # its first user of memory; the others by PROC.sibling
 )
 
 # (seg, me, cpu): what runs where a section ends, if CPU.softirq says that something was raised in it.
@@ -83,6 +84,10 @@ def preempt_schedule(seg, me, cpu):
         proc_ring(seg, seg[cpu_words + CPU.refill])
     if seg[cpu_words + CPU.reclaim] != NOBODY:
         proc_ring(seg, seg[cpu_words + CPU.reclaim])
+    user = seg[cpu_words + CPU.users]
+    while user != NOBODY:
+        proc_ring(seg, user)
+        user = seg[proc_of(seg, user) + PROC.sibling]
     sched_yield()
     return 0
 

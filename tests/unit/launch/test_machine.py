@@ -179,7 +179,7 @@ def test_totals_and_progress_add_up_over_processes(machine):
 
 def test_bound_process_belongs_to_its_cpu_s_core_and_daemons_to_theirs(machine):
     placement, daemons = SimpleNamespace(cores=(4, 6)), SimpleNamespace(cores=(1, 2))
-    cores = {role.name: cores_of(role, placement, daemons) for role in machine.plan.roles}
+    cores = {role.name: cores_of(role, machine.plan.resolved, placement, daemons) for role in machine.plan.roles}
     assert cores["mutator/1"] == cores["page_refill/1"] == [6]
     assert cores["coordinator"] == [1, 2]
 
