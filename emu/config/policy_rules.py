@@ -7,6 +7,7 @@ Rule    as in rules.py. A rule whose breach is safe to run, because the emulated
 
 from emu.config.presets import SOURCES, source_rule
 from emu.config.problems import Problem
+from emu.config.user_sources import is_user_source
 
 _RAW = ("hardirq", "raw_lock", "zone_lock", "in_allocator", "nmi")
 
@@ -81,7 +82,7 @@ def _low_stock(resolved, scenario):
         rule = f"must be at most kvfree.min_cached_objs = {cached}: the cache can hold no more"
         yield Problem("policy.refill.low_stock_pages", rule, "lower it, or raise min_cached_objs",
                       refill.low_stock_pages)
-    if on_low and "cache" not in _named(resolved):
+    if on_low and not any(name == "cache" or is_user_source(name) for name in _named(resolved)):
         yield Problem("policy.refill.trigger", 'must not be "low-stock" when no source is "cache"',
                       'add "cache" to policy.sources', refill.trigger)
     if refill.path == "softirq" and refill.trigger != "none" and refill.gfp in ("kernel", "kernel-noretry"):

@@ -34,7 +34,7 @@ from emu.config.resolved import (
     as_record,
     flatten,
 )
-from emu.config.rules import broken_rules, refill_has_sense, remarks
+from emu.config.rules import broken_rules, may_use_cache, refill_has_sense, remarks
 from emu.config.schema import Contexts, all_keys
 from emu.config.sheaf_keys import sheaf_values
 from emu.config.user_sources import find_user_source, is_user_source
@@ -50,7 +50,7 @@ def resolve(scenario: Scenario) -> Resolved:
     vmscan = resolve_vmscan(pick)
     memory = resolve_memory(pick, vmscan.kswapd)
     sources, one_arg = _sources(pick)
-    kvfree = _kvfree(pick, run, uses_cache="cache" in sources + one_arg)
+    kvfree = _kvfree(pick, run, uses_cache=may_use_cache(sources + one_arg))
     policy = _policy(pick, run, sources, one_arg, kvfree.min_cached_objs)
     resolved = Resolved(
         question=pick("question"), run=run, cpus=scenario.keys.cpus, processes=scenario.keys.processes, memory=memory,

@@ -17,6 +17,7 @@ from emu.config.problems import Problem
 from emu.config.published_keys import published_rules
 from emu.config.schema import Processes
 from emu.config.sheaf_keys import sheaf_remarks, sheaf_rules
+from emu.config.user_sources import is_user_source
 from emu.config.users_keys import USERS_RULES, users_remarks
 from emu.config.vmscan_keys import VMSCAN_RULES, vmscan_remarks
 
@@ -38,7 +39,12 @@ def refill_has_sense(epoch, sources, cached) -> bool:
     """Whether a refill request would reach a worker: it fills the krc cache, or lets a pool grow."""
     if any(source_rule(name).grows for name in sources):
         return True
-    return "cache" in sources and (cached > 0 or not epoch.refill_needs_cache)
+    return may_use_cache(sources) and (cached > 0 or not epoch.refill_needs_cache)
+
+
+def may_use_cache(sources) -> bool:
+    """Whether a source takes from the krc cache: a function of the user's own may."""
+    return "cache" in sources or any(is_user_source(name) for name in sources)
 
 
 def _powers_of_two(resolved, scenario):
@@ -128,7 +134,7 @@ def _cache(resolved, scenario):
 
 
 def _has_cache(resolved):
-    return "cache" in resolved.policy.sources + resolved.policy.one_arg_sources
+    return may_use_cache(resolved.policy.sources + resolved.policy.one_arg_sources)
 
 
 def _refill(resolved, scenario):

@@ -7,6 +7,7 @@ Limits  a file is loaded once per process, under a name made of its hash; module
         at, and a change in them is not seen by the cache.
 """
 
+import ast
 import hashlib
 import importlib.util
 import re
@@ -22,6 +23,7 @@ from emu.errors import ConfigError
 from emu.policy.user import put_hooks, take_hooks
 
 _loaded: dict[tuple[str, str], types.ModuleType] = {}
+_UNKNOWN = re.compile(r"name '(?P<name>\w+)' is not defined")
 _LINE = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
 
@@ -76,7 +78,11 @@ def _compile(path: Path, function, name: str) -> None:
     except (NumbaError, AssertionError, NotImplementedError) as error:
         text = str(error)
         at = next((int(found["line"]) for found in reversed(list(_LINE.finditer(text)))
-                   if Path(found["file"]).name == path.name), function._dispatcher.py_func.__code__.co_firstlineno)
+                   if Path(found["file"]).name == path.name), 0)
+        if unknown := _UNKNOWN.search(text):  # the only error that Numba tells without a line
+            at = next((node.lineno for node in ast.walk(ast.parse(path.read_text()))
+                       if isinstance(node, ast.Name) and node.id == unknown["name"]), at)
+        at = at or function._dispatcher.py_func.__code__.co_firstlineno
         said = next((line.strip() for line in text.splitlines()
                      if line.strip() and not line.startswith(("Failed in", "During"))), type(error).__name__)
         raise ConfigError(f"{path}:{at}: {name}() does not compile: {said}; use integers, seg[...] and what "

@@ -30,6 +30,7 @@ from emu.mm import (
 from emu.policy.stock import held_add
 from emu.shm import MAP, region
 from emu.stats import VM, count
+from emu.sync import CTX_HARDIRQ, CTX_NMI, HELD, LOCKDEP, held_of, lockdep_on
 
 
 @jit
@@ -88,10 +89,21 @@ def take_freelist_copy(seg, me, cpu, stock, now):
     return account(seg, me, cpu, stock, walk(seg, me, cpu, ALLOC_WMARK_MIN))
 
 
+@jit
+def is_refused(seg, me):
+    """1 where alloc_pages_nolock() says no at once: a hard interrupt or an NMI on PREEMPT_RT."""
+    if lockdep_on(seg) == 0 or seg[region(seg, MAP.lockdep) + LOCKDEP.rt] == 0:
+        return 0
+    context = seg[held_of(seg, me) + HELD.context]
+    return 1 if context == CTX_HARDIRQ or context == CTX_NMI else 0
+
+
 @jit_apart
 def take_trylock(seg, me, cpu, stock, now):
-    """S21. Under krc->lock; legal in every context but, on PREEMPT_RT, hard interrupts and NMI."""
-    pfn = alloc_pages_nolock(seg, me, cpu, 0)
+    """S21. Under krc->lock; legal in every context, but refused in hard interrupts and NMI on PREEMPT_RT."""
+    pfn = NO_PAGE
+    if is_refused(seg, me) == 0:
+        pfn = alloc_pages_nolock(seg, me, cpu, 0)
     if pfn == NO_PAGE:
         count(seg, me, VM.trylock_miss)
         return NO_PAGE

@@ -46,7 +46,7 @@ def load(folder, text: str):
 
 def crew_with(folder, text: str) -> Crew:
     load(folder, text)
-    return Crew("policy.sources=['mine.py:take_page']", folder=folder)
+    return Crew("policy.sources=['mine.py:take_page']", "kvfree.min_cached_objs=0", folder=folder)
 
 
 def take(crew: Crew, cpu: int = 0) -> int:
@@ -61,11 +61,21 @@ def test_it_gives_pages_keeps_them_on_its_shelf_and_remembers(tmp_path):
     crew = crew_with(tmp_path, PLAIN)
     pages = [take(crew) for _ in range(4)]
     assert GOT_NOTHING not in pages and crew.counter("user_hit") == 4
-    assert [put(crew, page) for page in pages] == [1, 1, 0, 0]  # two on the shelf, no source "cache", so no cache
+    assert [put(crew, page) for page in pages] == [1, 1, 0, 0]  # two on the shelf; no cache here
     assert crew.seg[cpu_pool(crew.seg, 0, SHELF) + POOL.nr] == 2
     assert take(crew) == pages[1] and crew.counter("trylock_hit") == 4
     put(crew, pages[1])
     assert (crew.fault, crew.broken_pages()) == (0, [])
+
+
+def test_what_it_does_not_keep_goes_to_the_krc_s_cache_which_it_may_take_from(tmp_path):
+    load(tmp_path, PLAIN.replace("from_trylock(seg", "from_cache(seg").replace(">= 2", ">= 1"))
+    crew = Crew("policy.sources=['mine.py:take_page']", "kvfree.boot_fill=true", folder=tmp_path)
+    pages = [take(crew) for _ in range(5)]
+    assert GOT_NOTHING not in pages and take(crew) == GOT_NOTHING
+    assert [put(crew, page) for page in pages] == [1] * 5
+    assert (crew.counter("krc_cache_put"), crew.seg[cpu_pool(crew.seg, 0, SHELF) + POOL.nr]) == (4, 1)
+    assert crew.broken_pages() == []
 
 
 def test_a_whole_load_runs_on_it(tmp_path):
