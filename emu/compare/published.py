@@ -97,9 +97,7 @@ def findings(scenario: Scenario, rows: Sequence[dict]) -> list[Finding]:
     for figure in check_published(scenario):
         value = measured(rows, figure)
         held = None if value is None else figure.least <= value[0] <= figure.most
-        names = figure.of.replace("A", section.a_name).replace("/B", f" / {section.b_name}")
-        if figure.of == "B/A":
-            names = f"{section.b_name} / {section.a_name}"
+        names = " / ".join({"A": section.a_name, "B": section.b_name}[side] for side in figure.of.split("/"))
         found.append(Finding(section.id, f"{words[figure.name]}: {names}", figure, value, held))
     return found
 
