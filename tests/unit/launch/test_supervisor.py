@@ -13,6 +13,8 @@ from emu.launch.signals import EarlySignal, Interrupted, Signals
 from emu.launch.supervisor import dead, note_deaths
 from emu.results import blank_record
 from emu.shm import FAULT_CODES, HEADER
+from emu.vmscan import VMSCAN
+from emu.vmscan.state import PANIC_NO_VICTIM
 from tests.small_machine import small_machine
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -98,6 +100,16 @@ def test_deaths_are_noted_with_their_way(ended):
     told = [reason.rpartition(" at ")[0] for reason in run.reasons]
     assert told == ["in-order ended by itself with status 0", "failed ended by itself with status 3",
                     "killed killed by signal 9 (SIGKILL)"]
+
+
+def test_a_panic_of_the_machine_ends_its_run_once():
+    run = make_run()
+    vmscan = run.plan.offsets["vmscan"]
+    run.machine.seg[vmscan + VMSCAN.panic_at] = run.machine.seg[HEADER.t_zero] + 10**9
+    run.machine.seg[vmscan + VMSCAN.panic] = PANIC_NO_VICTIM
+    assert note_deaths(run, [])
+    assert run.reasons == ["kernel panic in mutator/0 at 1.000 s: out of memory and no killable processes"]
+    assert not note_deaths(run, []) and len(run.reasons) == 1
 
 
 def test_leaving_in_order_after_a_fault_is_no_death(ended):

@@ -24,5 +24,5 @@ def test_events_of_the_kernel_name_their_twin():
     assert EVENTS["kfree_rcu_monitor"].twin == "kfree_rcu_monitor()"
     assert {name for name, event in EVENTS.items() if not event.twin} == {
         "rcu_kvfree_miss", "refill_doorbell", "refill_done", "first_hit", "preempt_resched", "stood_aside",
-        "burst_start", "burst_end", "fault",
+        "burst_start", "burst_end", "fault", "app_exit", "psi_event",
     }
