@@ -8,12 +8,13 @@ Rule    for what is off the hot path. Numba compiles a callee into each of its c
         signature, (Words, int64 ...) -> int64, and not its body: a user's own function is called in the same way.
         Each function has a cell that holds its address; compiled callers name the cell by an external symbol, so what
         is cached on disk holds in every process. Until it is compiled, the cell leads to the compiler.
-Limits  always returns an int64. The launcher compiles all of them before it forks; a child that met one not compiled
-        would compile for itself.
+Limits  always returns an int64. The launcher compiles what a run can meet before it forks; a child that meets one not
+        compiled compiles for itself, which late_compilations() tells.
 """
 
 import ctypes
 import inspect
+import mmap
 import os
 import traceback
 from collections.abc import Callable
@@ -23,6 +24,12 @@ from emu.arch.jit import JIT, jit
 EXIT_NOT_COMPILED = 70
 
 _functions: dict[str, Callable] = {}
+_late = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("q")  # shared with children; a lost count is as good as one
+
+
+def late_compilations() -> int:
+    """How often compiled code met a function that was not compiled, in this process and those forked from it."""
+    return _late[0]
 
 
 def apart_functions() -> list:
@@ -71,7 +78,7 @@ else:
         """A word that holds the address of code; compiled callers find it by its symbol."""
 
         def __init__(self, name: str, symbol: str, words: int):
-            self.__name__, self.symbol = name, symbol
+            self.__name__, self.symbol, self.module = name, symbol, ""
             self.signature = signature(types.int64, words_type, *[types.int64] * words)
             # Numba's own convention: status = f(&result, &exception, segment, words ...).
             self._prototype = ctypes.CFUNCTYPE(
@@ -82,6 +89,7 @@ else:
             _teach_callers(self)
 
         def _compile_and_call(self, *arguments):
+            _late[0] += 1
             try:
                 self.compile()
             except BaseException:  # compiled code called: there is no way to raise this in it
@@ -101,6 +109,7 @@ else:
             super().__init__(function.__name__, symbol, len(inspect.signature(function).parameters) - 1)
             self.__qualname__, self.__doc__, self.__module__ = (
                 function.__qualname__, function.__doc__, function.__module__)
+            self.module = function.__module__
             self._dispatcher = jit(function)
             assert symbol not in _functions, f"{symbol} is compiled apart twice"
             _functions[symbol] = self
@@ -128,7 +137,7 @@ else:
         def bind(self, function: "Apart") -> "Apart":
             """Let calls go to `function` of (seg, `words` int64 values). Again: to another one. Returns it."""
             assert function.signature == self.signature, f"{self.__name__}: {function.__name__} has other parameters"
-            self._function = function
+            self._function, self.module = function, function.module
             self.cell.value = ctypes.cast(self._first_call, ctypes.c_void_p).value
             return function
 

@@ -19,8 +19,8 @@ JIT = os.environ.get("EMU_JIT", "1") != "0"
 PACKAGE = Path(__file__).resolve().parent.parent
 # Folders whose files can end up in compiled code; the hash covers each of their files.
 COMPILED_ROOMS = (
-    "arch", "shm", "ring", "stats", "trace", "sync", "mm", "rcu", "vmscan", "policy", "kvfree", "workload", "users", "boot",
-    "bench",
+    "arch", "shm", "ring", "stats", "trace", "sync", "mm", "rcu", "vmscan", "policy", "kvfree", "workload", "users",
+    "boot", "bench",
 )
 KEPT_CACHES = 4  # folders of earlier sources kept beside the present one
 

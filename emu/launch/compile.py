@@ -20,8 +20,7 @@ from emu.arch import JIT, cache_root, private_words
 from emu.config import Resolved
 from emu.host import set_parent_death_signal
 from emu.launch.needs import needed
-from emu.shm import APP, COORDINATOR, KSWAPD, MONITOR, MUTATOR, PAGE_REFILL, RECLAIM
-from emu.shm import HOG, USER
+from emu.shm import APP, COORDINATOR, HOG, KSWAPD, MONITOR, MUTATOR, PAGE_REFILL, RECLAIM, USER
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WAIT_S = 0.02

@@ -7,7 +7,7 @@ Rule    fill_record() reads; nobody of the run is alive, or nobody is asked.
 import time
 
 from emu import __version__
-from emu.arch import JIT
+from emu.arch import JIT, late_compilations
 from emu.config import Resolved, Scenario, as_record
 from emu.host import DaemonPlacement, DmaLatencyGuard, Placement, disturbances, host_record
 from emu.launch.children import Child
@@ -18,6 +18,7 @@ from emu.workload.ftrace import RecordedDemand
 
 EXIT_OK, EXIT_INVALID, EXIT_INCOMPLETE = 0, 1, 3
 INTERPRETED = "interpreted (EMU_JIT=0): operations are not atomic between processes; for debugging only"
+COMPILED_LATE = "{} times, a process met a function that was not compiled, and stood still for it: a fault of emu"
 
 
 def begin_record(resolved: Resolved, scenario: Scenario, options: Options, placement: Placement,
@@ -63,6 +64,8 @@ def fill_record(run: Run, complete: bool) -> None:
     record["degraded"] = machine.degraded
     record["host"]["membarrier"] = machine.membarrier
     record["stalls"] = run.stalls.rows
+    if late := late_compilations() - run.compiled_late:
+        record["marks"].append(COMPILED_LATE.format(late))
     collect_run(machine.seg, run.plan, record, complete)
     record["processes"] = [describe(run, child) for child in machine.children]
     if run.demand is not None:

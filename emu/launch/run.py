@@ -76,6 +76,7 @@ class Run:
     reasons: list[str] = field(default_factory=list)
     zero_ns: int = 0
     end_ns: int = 0
+    compiled_late: int = 0  # late_compilations() before the forks
 
     @property
     def seconds(self) -> float:

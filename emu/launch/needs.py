@@ -1,0 +1,45 @@
+"""Which compiled functions a run can meet: what its scenario leaves out need not be compiled for it.
+
+Holds   needed(): the entries of a run, each with its symbol.
+Rule    a module is left out only where the scenario cannot reach it. What is met all the same is compiled by the
+        process that meets it; the run goes on, late, and the result is marked (late_compilations()).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from emu.arch import apart_functions
+from emu.boot import plan_roles
+from emu.config import Resolved
+from emu.shm import APP, KSWAPD, MONITOR, ROLE_NAMES
+
+# Module -> whether a run with these values, sources and roles can reach its functions. Not listed: every run can.
+REACHED: dict[str, Callable[[Resolved, set, set], bool]] = {
+    "emu.kvfree.sheaf": lambda resolved, sources, roles: resolved.slab.sheaf_capacity > 0,
+    "emu.mm.nolock": lambda resolved, sources, roles: "trylock" in sources or resolved.workload.contexts.nmi > 0,
+    "emu.policy.grow": lambda resolved, sources, roles: bool(sources & {"grown", "rescue"}),
+    "emu.policy.softirq": lambda resolved, sources, roles: resolved.policy.refill.trigger == "low-stock",
+    "emu.policy.sources.grown": lambda resolved, sources, roles: bool(sources & {"grown", "rescue"}),
+    "emu.policy.sources.lists": lambda resolved, sources, roles: bool(
+        sources & {"no-locks", "no-locks-late", "gfp-zero", "freelist-copy", "trylock"}),
+    "emu.policy.sources.mempool": lambda resolved, sources, roles: bool(sources & {"mempool", "mempool-raw"}),
+    "emu.policy.sources.shared": lambda resolved, sources, roles: (
+        "shared-reserve" in sources or any(user.kind == "greedy" for user in resolved.users)),
+    "emu.policy.sources.throttle": lambda resolved, sources, roles: "throttle" in sources,
+    "emu.policy.user": lambda resolved, sources, roles: any(".py:" in source for source in sources),
+    "emu.vmscan.apps": lambda resolved, sources, roles: APP in roles,
+    "emu.vmscan.kswapd": lambda resolved, sources, roles: KSWAPD in roles,
+    "emu.vmscan.monitor": lambda resolved, sources, roles: MONITOR in roles,
+    "emu.workload.contexts": lambda resolved, sources, roles: resolved.workload.contexts.task < 1.0,
+}
+
+
+def needed(resolved: Resolved, mains: dict[int, Callable]) -> tuple[dict[str, Any], dict[int, Callable]]:
+    """(functions compiled apart by symbol, mains by role) that a run of this scenario can meet."""
+    roles = {role.kind for role in plan_roles(resolved)}
+    sources = set(resolved.policy.sources + resolved.policy.one_arg_sources)
+    left_out = {module for module, reached in REACHED.items() if not reached(resolved, sources, roles)}
+    left_out |= {f"emu.{ROLE_NAMES[role]}s" for role in mains if role not in roles}
+    functions = {each.symbol: each for each in apart_functions()
+                 if each.module not in left_out and not each.module.startswith(tuple(f"{m}." for m in left_out))}
+    return functions, {role: main for role, main in mains.items() if role in roles}
