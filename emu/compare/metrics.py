@@ -10,7 +10,7 @@ Limits  one number per run and figure; distributions stay in the run's own file.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from emu.report import View
+from emu.report import View, source_counters
 
 
 class Metric(NamedTuple):
@@ -87,6 +87,25 @@ def _cpus(*keys):
     return lambda view: float(sum(view.over_cpus(key) for key in keys))
 
 
+def _blocked(view):
+    names = ("sync_wait_ns", "direct_reclaim_ns", "mempool_wait_ns", "throttle_ns")
+    return float(sum(view.histogram(name).sum for name in names))
+
+
+def _victim(key):
+    """The worst of the victims."""
+    def of(view):
+        found = [row[key] for row in view.get("users") or [] if row["kind"] == "victim" and row["requests"]]
+        return float(max(found)) if found else None
+
+    return of
+
+
+def _kswapd_active(view):
+    rows = (view.get("vmscan") or {}).get("kswapd") or []
+    return float(sum(row["active_ns"] for row in rows)) if rows else None
+
+
 def _page_seconds(*keys):
     return lambda view: sum(view.over_cpus(key) for key in keys) / 1e9
 
@@ -131,7 +150,7 @@ METRICS = (
     Metric("calls_per_s", "calls", "per_s", "load", _per_second(_cpus("calls"))),
     Metric("kvfree_p50", "kvfree_rcu() p50", "ns", "callers", _percentile("kvfree_call_ns", 50)),
     Metric("kvfree_p999", "kvfree_rcu() p99.9", "ns", "callers", _percentile("kvfree_call_ns", 99.9)),
-    Metric("sync_wait", "producers blocked", "ns", "callers", lambda v: float(v.histogram("sync_wait_ns").sum)),
+    Metric("sync_wait", "producers blocked", "ns", "callers", _blocked),
     Metric("fallback_share", "fallback objects", "share", "fallback", _per_call("kvfree_fallback_list",
                                                                                "kvfree_fallback_sync")),
     Metric("fallback_objects", "fallback objects", "count", "fallback", _counter("kvfree_fallback_list",
@@ -148,16 +167,16 @@ METRICS = (
     Metric("age_p99", "object age at free p99", "ns", "memory", _percentile("object_age_ns", 99)),
     Metric("free_min", "least free / MIN", "ratio", "pressure", _free_against_min),
     Metric("pgalloc_fail", "failed allocations", "count", "pressure", _counter("pgalloc_fail")),
-    Metric("kswapd_wakes", "kswapd wake-ups", "count", "pressure", _counter("kswapd_wakeup", "pageoutrun")),
+    Metric("kswapd_wakes", "kswapd runs", "count", "pressure", _counter("pageoutrun")),
+    Metric("kswapd_active", "kswapd active", "ns", "pressure", _kswapd_active),
     Metric("pgsteal_kswapd", "pages kswapd reclaimed", "pages", "pressure", _counter("pgsteal_kswapd")),
-    Metric("allocstall", "direct reclaims", "count", "pressure", _counter("allocstall_normal", "allocstall_dma",
-                                                                         "allocstall_dma32", "allocstall")),
+    Metric("allocstall", "direct reclaims", "count", "pressure", _counter("allocstall_normal")),
     Metric("pgsteal_direct", "pages reclaimed directly", "pages", "pressure", _counter("pgsteal_direct")),
     Metric("oom_kill", "OOM kills", "count", "pressure", _counter("oom_kill")),
-    Metric("monitor_kill", "monitor kills", "count", "pressure", _counter("monitor_kill", "lmkd_kill", "oomd_kill")),
+    Metric("monitor_kill", "monitor kills", "count", "pressure", _counter("monitor_kill")),
     Metric("oom_object", "objects given up", "count", "pressure", _counter("oom_object")),
-    Metric("victim_p99", "victim p99", "ns", "victim", _percentile("victim_alloc_ns", 99)),
-    Metric("victim_miss", "victim PCP misses", "share", "victim", lambda view: _victim_miss(view)),
+    Metric("victim_p99", "victim p99", "ns", "victim", _victim("alloc_p99_ns")),
+    Metric("victim_miss", "victim PCP misses", "share", "victim", _victim("pcp_miss_share")),
     Metric("wait_ctx", "invalid wait contexts", "count", "hazards", _counter("wait_ctx_violation")),
     Metric("sleep_in_atomic", "sleeping in atomic", "count", "hazards", _counter("sleep_in_atomic")),
     Metric("self_deadlock", "self-deadlocks", "count", "hazards", _counter("self_deadlock")),
@@ -173,23 +192,9 @@ METRICS = (
 QUIET = ("peak_over_rule", "cpu_per_call")  # for published figures; no row of a plain comparison
 
 
-def _victim_miss(view):
-    """Share of the victim's allocations that its per-CPU list could not serve."""
-    hits, misses = _counter("victim_pcp_hit")(view), _counter("victim_pcp_miss")(view)
-    if misses is None:
-        return None
-    asked = _counter("victim_alloc")(view) if hits is None else hits + misses
-    return misses / asked if asked else None
-
-
-# Counters that end in _hit and are no place where a page came from.
-_NOT_SOURCES = ("victim_pcp_hit",)
-
-
 def source_metrics(view):
     """Hit share of each source: its hits over all pages that bnodes were made of, and all misses."""
-    hits = {name: view.counter(name) for name in view["counters"]["names"]
-            if name.endswith("_hit") and name not in _NOT_SOURCES}
+    hits = {name: view.counter(name) for name in source_counters(view["counters"]["names"])}
     asked = sum(hits.values()) + view.counter("kvfree_page_miss")
     return {f"hit.{name.removesuffix('_hit')}": number / asked for name, number in hits.items()} if asked else {}
 

@@ -10,6 +10,7 @@ from emu.report.command import command_lines
 from emu.report.latency import calls, grace_periods, rcuscale, recorded, refill
 from emu.report.lockdep import lockdep
 from emu.report.numbers import NBSP
+from emu.report.pressure import blocked, hogs, pressure, series, sources, users, zones
 from emu.report.trust import cannot_tell, invariants, ledger, locks, noise, processes, stalls
 from emu.report.view import View
 
@@ -24,9 +25,13 @@ BLOCKS = (
     (misprediction,),
     (footprint,),
     (refill,),
-    (calls, grace_periods),
+    (calls, blocked, grace_periods, sources),
     (rcuscale,),
     (recorded,),
+    (pressure, zones),
+    (users,),
+    (hogs,),
+    (series,),
     (ledger,),
     (locks, lockdep),
     (stalls, invariants),
