@@ -254,11 +254,12 @@ def assert_all_is_accounted_for(m):
     counters = sum_counters(seg)
     assert counters["pgalloc_normal"] - counters["pgfree"] == book.get("slab", 0)
     assert counters["slab_page_alloc"] - counters["slab_page_free"] == book.get("slab", 0)
-    assert counters["pcp_refill_pages"] - counters["pcp_drain_pages"] == book.get("slab", 0)
+    if counters["pcp_lock_contended"] == 0:  # else some went past the lists
+        assert counters["pcp_refill_pages"] - counters["pcp_drain_pages"] == book.get("slab", 0)
     assert fault_of(seg) == (0, 0, 0, 0)
 
 
-RULES = pytest.mark.parametrize("rule", ["v5.9", "v6.7"])
+RULES = pytest.mark.parametrize("rule", ["v5.9", "v6.1", "v6.7"])
 
 
 @RULES

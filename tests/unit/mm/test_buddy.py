@@ -73,13 +73,18 @@ class BuddyMachine(RuleBasedStateMachine):
         for k in range(order, MAX_ORDER + 1):
             if own := free_list(self.seg, k, kind):
                 return own[0], ()
-        for k in range(MAX_ORDER, order - 1, -1):
+        lowest = max(order, PAGEBLOCK_ORDER // 2) if kind == MIGRATE_MOVABLE else order
+        for k in range(MAX_ORDER, lowest - 1, -1):
             for other in FALLBACKS[kind]:
                 if stolen := free_list(self.seg, k, other):
-                    return self.foretell_steal(stolen[0], k, order, kind)
+                    return self.foretell_steal(stolen[0], k, order, kind, other)
+        for k in range(order, lowest):
+            for other in FALLBACKS[kind]:
+                if stolen := free_list(self.seg, k, other):
+                    return stolen[0], ()
         return NO_PAGE, ()
 
-    def foretell_steal(self, pfn, k, order, kind):
+    def foretell_steal(self, pfn, k, order, kind, other):
         if k >= PAGEBLOCK_ORDER:
             return pfn, tuple(range(pfn, pfn + (1 << k), PAGEBLOCK))
         # All free blocks of the pageblock move, in order of address, each to the head of its list.
@@ -87,7 +92,8 @@ class BuddyMachine(RuleBasedStateMachine):
         inside = {at: size for at, (size, _) in free_blocks(self.seg).items() if start <= at < start + PAGEBLOCK}
         size = min(size for size in inside.values() if size >= order)
         page = max(at for at in inside if inside[at] == size)
-        half = sum(1 << each for each in inside.values()) >= PAGEBLOCK // 2
+        alike = other == MIGRATE_MOVABLE  # nobody here can be moved, so all that is in use is of our kind
+        half = alike or sum(1 << each for each in inside.values()) >= PAGEBLOCK // 2
         return page, (start,) if half else ()
 
     @rule(order=st.one_of(st.integers(0, 3), st.integers(0, MAX_ORDER)), kind=st.sampled_from([0, 1, 2]))
