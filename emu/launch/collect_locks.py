@@ -10,6 +10,7 @@ from emu.kvfree import BARN, KRC, SHEAVES, barn_of
 from emu.mm import CACHE, PCP, ZONE, ZONE_NAMES, pcp_of
 from emu.policy import POOL, POOL_MEMPOOL, POOL_SHARED
 from emu.sync import LOCK
+from emu.vmscan import LRUVEC, VMSCAN
 
 
 def lock_groups(seg: Words, plan: Plan) -> dict[str, list[int]]:
@@ -28,6 +29,11 @@ def lock_groups(seg: Words, plan: Plan) -> dict[str, list[int]]:
     groups["list_lock"] = [plan.cache(i) + CACHE.lock for i in range(len(plan.resolved.slab.cache_bytes))]
     groups["mempool->lock"], groups["reserve->lock"] = (
         [plan.offsets["pools"] + number * POOL.SIZE + POOL.lock] for number in (POOL_MEMPOOL, POOL_SHARED))
+    if plan.resolved.vmscan.psi:
+        groups["lru_lock"] = [plan.offsets["lruvecs"] + node * LRUVEC.SIZE + LRUVEC.lock
+                              for node in range(plan.resolved.memory.nodes)]
+        groups["oom_lock"] = [plan.offsets["vmscan"] + VMSCAN.oom_lock]
+        groups["zram lock"] = [plan.offsets["vmscan"] + VMSCAN.zram_lock]
     sheaves = plan.offsets["sheaves"]
     if seg[sheaves + SHEAVES.on]:
         groups["barn->lock"] = [barn_of(seg, node, index) + BARN.lock for node in range(plan.resolved.memory.nodes)

@@ -127,7 +127,8 @@ def panic_text(seg: Words, plan: Plan) -> str:
 
 def vmscan_invariants(seg: Words, plan: Plan, ledger: dict) -> list[dict]:
     """Pages on lists, pages that applications map, and their counts say the same; so do zram's."""
-    if not plan.of_kind(APP):
+    vmscan = plan.resolved.vmscan
+    if not (plan.of_kind(APP) or vmscan.kswapd or vmscan.direct_reclaim):
         return []
     wrong: list[str] = []
     mapped = stored = 0

@@ -27,6 +27,7 @@ from emu.users.user import (
     user_give,
     user_take,
 )
+from emu.vmscan import VMSCAN, file_pages, page_cache_add, vmscan_of
 
 TAKING, GIVING = 0, 1
 HOG_STEP = 256  # pages that a round of pcp_hog moves in one step
@@ -62,10 +63,18 @@ def filler_step(seg, me, user, operations):
 
 @jit_apart
 def cache_step(seg, me, user, operations):
-    """Read a file that is not cached: one page after the other, up to the limit."""
+    """Read a file that is not cached: one page after the other, up to the limit; reclaimable where the machine does."""
+    vmscan = vmscan_of(seg)
+    reclaims = seg[vmscan + VMSCAN.active] | seg[vmscan + VMSCAN.kswapd_on]
     for _ in range(operations):
-        if seg[user + USR.held] < seg[user + USR.pages]:
-            user_take(seg, me, user, 0)
+        held = file_pages(seg) if reclaims != 0 else seg[user + USR.held]
+        if held >= seg[user + USR.pages]:
+            break
+        pfn = user_take(seg, me, user, 0)
+        if pfn != NO_PAGE and reclaims != 0:
+            seg[user + USR.head] = seg[user + USR.tail] = NO_PAGE  # the only page that it held goes to the lists
+            add(seg, user + USR.held, -1)
+            page_cache_add(seg, me, seg[user + USR.pcp_cpu], pfn)
     return 0
 
 

@@ -6,7 +6,7 @@ whoever has a cache to give back binds shrink_count and shrink_scan.
 
 from emu.vmscan.apps import app_begin, app_prepare, app_step
 from emu.vmscan.kswapd import kswapd_begin, kswapd_step, pgdat_balanced, reaper_wake, wakeup_kswapd
-from emu.vmscan.lru import EMPTY, EVICTED, LRUVEC, lru_add, lru_remove, slot_page, slot_swap
+from emu.vmscan.lru import EMPTY, EVICTED, LRUVEC, file_pages, lru_add, lru_remove, page_cache_add, slot_page, slot_swap
 from emu.vmscan.monitor import MONITOR_KINDS, MONITOR_NONE, WATCH, monitor_begin, monitor_step
 from emu.vmscan.oom import exit_mmap, out_of_memory
 from emu.vmscan.psi import PSI, PSI_IDLE, PSI_RUNNING, PSI_STALLED, psi_task
@@ -39,8 +39,8 @@ __all__ = [
     "CAUSE_NAMES", "EMPTY", "EVICTED", "KILL", "KIND_NAMES", "KSWAPD_ASLEEP", "LRUVEC", "LRU_ANON", "LRU_DIRTY",
     "LRU_FILE", "LRU_KINDS", "MAX_KILLS", "MM", "MONITOR_KINDS", "MONITOR_NONE", "PANIC_TEXTS", "PGDAT", "PSI",
     "PSI_IDLE", "PSI_RUNNING", "PSI_STALLED", "SHRINKER", "TASK", "VMSCAN", "WATCH", "alloc_slowpath_reclaim",
-    "app_begin", "app_of", "app_prepare", "app_step", "exit_mmap", "join_sections", "kill_of", "kswapd_begin",
-    "kswapd_step", "leave_sections", "lru_add", "lru_remove", "mm_of", "monitor_begin", "monitor_step",
-    "out_of_memory", "pgdat_balanced", "pgdat_of", "psi_task", "reaper_wake", "shrink_count", "shrink_scan",
-    "slot_page", "slot_swap", "task_of", "vmscan_of", "wakeup_kswapd",
+    "app_begin", "app_of", "app_prepare", "app_step", "exit_mmap", "file_pages", "join_sections", "kill_of",
+    "kswapd_begin", "kswapd_step", "leave_sections", "lru_add", "lru_remove", "mm_of", "monitor_begin",
+    "monitor_step", "out_of_memory", "page_cache_add", "pgdat_balanced", "pgdat_of", "psi_task", "reaper_wake",
+    "shrink_count", "shrink_scan", "slot_page", "slot_swap", "task_of", "vmscan_of", "wakeup_kswapd",
 ]

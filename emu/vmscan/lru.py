@@ -26,7 +26,7 @@ from emu.mm import (
 )
 from emu.shm import MAP, line, region, struct
 from emu.sync import LOCK, spin_lock_timed, spin_unlock_timed
-from emu.vmscan.state import LRU_KINDS, TASK, task_of
+from emu.vmscan.state import LRU_DIRTY, LRU_FILE, LRU_KINDS, TASK, VMSCAN, task_of, vmscan_of
 
 NR_LRU_LISTS = 2 * LRU_KINDS  # list of a kind: 2 * kind, inactive; + 1, active
 INACTIVE, ACTIVE = 0, 1
@@ -159,6 +159,24 @@ def lru_add(seg, me, pcp_cpu, pfn, slot, kind, active):
     """Give a page that `me` has just mapped in its own word `slot` to the lists. 1, or 0 if it was unmapped since."""
     lru_mark(seg, pfn, slot, kind, me, active)
     return lru_putback(seg, me, pcp_cpu, pfn)
+
+
+@jit_apart
+def page_cache_add(seg, me, pcp_cpu, pfn):
+    """Make a page that `me` holds page cache that nobody has mapped: clean, inactive, its slot in its own record. 0."""
+    slot = page_of(seg, pfn) + PAGE.stamp
+    store_relaxed(seg, slot, pfn << 1)
+    return lru_add(seg, me, pcp_cpu, pfn, slot, LRU_FILE, INACTIVE)
+
+
+@jit
+def file_pages(seg):
+    """Pages of files on the lists of all nodes: a reading without lock."""
+    pages = 0
+    for node in range(seg[vmscan_of(seg) + VMSCAN.nr_nodes]):
+        for active in range(INACTIVE, ACTIVE + 1):
+            pages += lru_size(seg, node, LRU_FILE, active) + lru_size(seg, node, LRU_DIRTY, active)
+    return pages
 
 
 @jit_apart

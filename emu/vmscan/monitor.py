@@ -17,14 +17,12 @@ from emu.stats import VM, count, counter
 from emu.sync import spin_lock, spin_unlock
 from emu.trace import EV, trace_event
 from emu.vmscan.kswapd import own_zone, own_zones
-from emu.vmscan.lru import ACTIVE, INACTIVE, lru_size
+from emu.vmscan.lru import file_pages
 from emu.vmscan.oom import badness, kill_app, somebody_is_dying
 from emu.vmscan.psi import FSHIFT, PSI, psi_of, psi_totals_now, psi_update_averages
 from emu.vmscan.state import (
     KILLED_BY_LMKD,
     KILLED_BY_OOMD,
-    LRU_DIRTY,
-    LRU_FILE,
     MM,
     VMSCAN,
     mm_of,
@@ -63,16 +61,6 @@ def refaults(seg):
     for app in range(seg[vmscan + VMSCAN.nr_apps]):
         total += counter(seg, first + app, VM.workingset_refault_file)
     return total
-
-
-@jit
-def file_pages(seg):
-    """Pages of files on all lists."""
-    pages = 0
-    for node in range(seg[vmscan_of(seg) + VMSCAN.nr_nodes]):
-        for active in range(INACTIVE, ACTIVE + 1):
-            pages += lru_size(seg, node, LRU_FILE, active) + lru_size(seg, node, LRU_DIRTY, active)
-    return pages
 
 
 @jit_apart

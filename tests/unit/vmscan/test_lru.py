@@ -1,8 +1,21 @@
 """Pages on lists: where they go, who frees them, what a broken list looks like to the checks."""
 
 from emu.mm import GFP_KERNEL, MIGRATE_MOVABLE, PAGE, PG_LRU, PG_TAKEN, alloc_page, page_of, page_owner, page_state
-from emu.vmscan import EMPTY, LRU_FILE, LRUVEC, MM, lru_add, lru_remove, mm_of, slot_page, slot_swap
+from emu.vmscan import (
+    EMPTY,
+    LRU_FILE,
+    LRUVEC,
+    MM,
+    file_pages,
+    lru_add,
+    lru_remove,
+    mm_of,
+    page_cache_add,
+    slot_page,
+    slot_swap,
+)
 from emu.vmscan.lru import ACTIVE, INACTIVE, lru_activate, lru_isolate, lru_putback, lru_size, lruvec_of
+from emu.vmscan.shrink import shrink_inactive_list
 from emu.vmscan.state import TASK, task_of
 from tests.unit.vmscan.pressed import HOUSEKEEPING, broken, pressed, states
 
@@ -88,3 +101,14 @@ def test_a_page_that_vanished_from_zram_is_seen():
     slots = machine.seg[mm_of(machine.seg, 0) + MM.slots]
     machine.seg[slots + 600] = 1  # sabotage: an anonymous page said to be in zram
     assert "zram holds what applications gave it" in broken(machine)
+
+
+def test_page_cache_that_nobody_maps_is_reclaimed_and_leaves_no_trace():
+    machine = pressed(filled=False)
+    me = machine.index("mutator/0")
+    for _ in range(40):
+        page_cache_add(machine.seg, me, 0, alloc_page(machine.seg, me, 0, GFP_KERNEL, MIGRATE_MOVABLE))
+    assert file_pages(machine.seg) == 40 == states(machine)["lru"] and broken(machine) == []
+    assert shrink_inactive_list(machine.seg, machine.index("kswapd/0"), HOUSEKEEPING, 0, LRU_FILE, 32, 1) == 32
+    assert file_pages(machine.seg) == 8 == states(machine)["lru"]
+    assert machine.fault == 0 and broken(machine) == []
