@@ -140,9 +140,10 @@ def _rule_of_thumb(view):
     """
     records, drain = view.resolved("kvfree.bnode_records"), view.resolved("kvfree.drain_ns")
     gp, work = view.histogram("gp_ns").mean, view.histogram("batch_work_ns").mean
-    if not (records and drain and gp and work and view.calls and view.elapsed_ns):
+    span = view["rcuscale"]["total_ns"] if view["rcuscale"] else view.elapsed_ns
+    if not (records and drain and gp and work and view.calls and span):
         return None
-    expected = view.calls / view.elapsed_ns * (drain + gp + work) / records
+    expected = view.calls / span * (drain + gp + work) / records
     return view["footprint"]["peak_all"] / expected if expected else None
 
 
