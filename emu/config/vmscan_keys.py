@@ -99,7 +99,7 @@ def resolve_vmscan(pick) -> ResolvedVmscan:
     reclaimable = pick("apps.count") > 0 or any(user.kind == "cache" for user in pick("users"))
     kswapd = pick("vmscan.kswapd", reclaimable)
     direct = pick("vmscan.direct_reclaim", reclaimable)
-    psi = kswapd or direct or pick("monitor.kind") != "none"
+    psi = reclaimable or kswapd or direct or pick("monitor.kind") != "none"
     return ResolvedVmscan(**own, kswapd=kswapd, direct_reclaim=direct, reclaimable=reclaimable, psi=psi,
                           reaper_delay_ns=own["oom_reaper_delay_ms"] * 1_000_000)
 

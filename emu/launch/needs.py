@@ -13,6 +13,10 @@ from emu.boot import plan_roles
 from emu.config import Resolved
 from emu.shm import APP, KSWAPD, MONITOR, ROLE_NAMES
 
+# Reclaim itself: entered by kswapd, and by callers on a machine that reclaims.
+RECLAIM_MODULES = ("emu.kvfree.shrinker", *(f"emu.vmscan.{name}" for name in (
+    "direct", "lru", "oom", "psi", "shrink", "shrinker", "zram")))
+
 # Module -> whether a run with these values, sources and roles can reach its functions. Not listed: every run can.
 REACHED: dict[str, Callable[[Resolved, set, set], bool]] = {
     "emu.kvfree.sheaf": lambda resolved, sources, roles: resolved.slab.sheaf_capacity > 0,
@@ -28,6 +32,7 @@ REACHED: dict[str, Callable[[Resolved, set, set], bool]] = {
     "emu.policy.sources.throttle": lambda resolved, sources, roles: "throttle" in sources,
     "emu.policy.user": lambda resolved, sources, roles: any(".py:" in source for source in sources),
     "emu.vmscan.apps": lambda resolved, sources, roles: APP in roles,
+    **dict.fromkeys(RECLAIM_MODULES, lambda resolved, sources, roles: resolved.vmscan.psi),
     "emu.vmscan.kswapd": lambda resolved, sources, roles: KSWAPD in roles,
     "emu.vmscan.monitor": lambda resolved, sources, roles: MONITOR in roles,
     "emu.workload.contexts": lambda resolved, sources, roles: resolved.workload.contexts.task < 1.0,

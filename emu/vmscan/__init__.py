@@ -5,13 +5,14 @@ whoever has a cache to give back binds shrink_count and shrink_scan.
 """
 
 from emu.vmscan.apps import app_begin, app_prepare, app_step
-from emu.vmscan.kswapd import kswapd_begin, kswapd_step, pgdat_balanced, reaper_wake, wakeup_kswapd
+from emu.vmscan.direct import join_sections, leave_sections
+from emu.vmscan.kswapd import kswapd_begin, kswapd_step, reaper_wake
 from emu.vmscan.lru import EMPTY, EVICTED, LRUVEC, file_pages, lru_add, lru_remove, page_cache_add, slot_page, slot_swap
 from emu.vmscan.monitor import MONITOR_KINDS, MONITOR_NONE, WATCH, monitor_begin, monitor_step
 from emu.vmscan.oom import exit_mmap, out_of_memory
 from emu.vmscan.psi import PSI, PSI_IDLE, PSI_RUNNING, PSI_STALLED, psi_task
 from emu.vmscan.shrinker import SHRINKER, shrink_count, shrink_scan
-from emu.vmscan.slowpath import alloc_slowpath_reclaim, join_sections, leave_sections
+from emu.vmscan.slowpath import alloc_slowpath_reclaim
 from emu.vmscan.state import (
     CAUSE_NAMES,
     KILL,
@@ -34,6 +35,7 @@ from emu.vmscan.state import (
     task_of,
     vmscan_of,
 )
+from emu.vmscan.wakeup import pgdat_balanced, wakeup_kswapd
 
 __all__ = [
     "CAUSE_NAMES", "EMPTY", "EVICTED", "KILL", "KIND_NAMES", "KSWAPD_ASLEEP", "LRUVEC", "LRU_ANON", "LRU_DIRTY",

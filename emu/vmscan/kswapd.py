@@ -1,16 +1,16 @@
 """kswapd: a process per node that reclaims before allocations have to.
 
-Holds   wakeup_kswapd(), one step of the daemon, pgdat_balanced().
+Holds   one step of the daemon.
 Rule    woken by a request that fails at LOW, unless it runs already, the node is balanced, or it has failed 16 times in
         a row (hopeless). It works until some zone of the node is above HIGH, priority 12 to 1, each round aiming at the
         sum of max(HIGH, 32) over the zones. Before it sleeps for good it dozes for HZ/10: woken, or unbalanced
-        again, in that time counts as a mark hit quickly. Whoever wakes it writes `requested` and rings.
+        again, in that time counts as a mark hit quickly.
 Limits  runs as the housekeeping CPU. Reclaims for order 0.
-After   Linux mm/vmscan.c: kswapd_try_to_sleep, balance_pgdat, wakeup_kswapd (KF 3.6).
+After   Linux mm/vmscan.c: kswapd_try_to_sleep, balance_pgdat (KF 3.6).
 """
 
 from emu.arch import fetch_add_relaxed, jit, jit_apart, load_relaxed, store_relaxed
-from emu.mm import NODE, ZONE, node_of, zone_lock, zone_of, zone_unlock
+from emu.mm import ZONE, zone_lock, zone_unlock
 from emu.shm import HEADER, PF_MEMALLOC, PROC, STOP, now_ns, proc_of, run_state
 from emu.stats import HIST, VM, count, hist_record
 from emu.sync import proc_ring
@@ -26,71 +26,12 @@ from emu.vmscan.state import (
     PGDAT,
     SWAP_CLUSTER_MAX,
     TASK,
-    VMSCAN,
     pgdat_of,
     task_of,
-    vmscan_of,
 )
+from emu.vmscan.wakeup import own_zone, own_zones, pgdat_balanced
 
 DOZE_NS = 100_000_000  # HZ/10
-
-
-@jit
-def own_zone(seg, node, at):
-    """Word offset of the at-th zone of a node."""
-    return zone_of(seg, seg[node_of(seg, node) + NODE.zonelist + at])
-
-
-@jit
-def own_zones(seg, node):
-    """How many zones a node has."""
-    return seg[node_of(seg, node) + NODE.own_zones]
-
-
-@jit
-def pgdat_balanced(seg, node):
-    """1 if some zone of the node is above its HIGH mark."""
-    for at in range(own_zones(seg, node)):
-        zone = own_zone(seg, node, at)
-        high = seg[zone + ZONE.wmark_high] + load_relaxed(seg, zone + ZONE.boost)
-        if load_relaxed(seg, zone + ZONE.nr_free) > high:
-            return 1
-    return 0
-
-
-@jit
-def node_boosted(seg, node):
-    """1 if a zone's marks are boosted: kswapd is wanted although the node is balanced."""
-    for at in range(own_zones(seg, node)):
-        if load_relaxed(seg, own_zone(seg, node, at) + ZONE.boost) > 0:
-            return 1
-    return 0
-
-
-@jit_apart
-def wakeup_kswapd(seg, me, node):
-    """Wake a node's kswapd if it sleeps and there is work for it. Anyone who may wake a process; 1 if it was rung."""
-    pgdat = pgdat_of(seg, node)
-    if load_relaxed(seg, pgdat + PGDAT.state) == KSWAPD_AWAKE or load_relaxed(seg, pgdat + PGDAT.requested) != 0:
-        return 0
-    if load_relaxed(seg, pgdat + PGDAT.failures) >= MAX_RECLAIM_RETRIES:
-        return 0
-    if pgdat_balanced(seg, node) != 0 and node_boosted(seg, node) == 0:
-        return 0
-    store_relaxed(seg, pgdat + PGDAT.requested, 1)
-    trace_event(seg, me, EV.mm_vmscan_wakeup_kswapd, node, 0)
-    proc_ring(seg, seg[pgdat + PGDAT.kswapd])
-    return 1
-
-
-@jit_apart
-def wake_all_kswapds(seg, me):
-    """wakeup_kswapd() for every node, where there are kswapds. Returns 0."""
-    vmscan = vmscan_of(seg)
-    if seg[vmscan + VMSCAN.kswapd_on] != 0:
-        for node in range(seg[vmscan + VMSCAN.nr_nodes]):
-            wakeup_kswapd(seg, me, node)
-    return 0
 
 
 @jit

@@ -16,7 +16,6 @@ from emu.shm import MAP, line, now_ns, region, struct
 from emu.stats import VM, count, counter
 from emu.sync import spin_lock, spin_unlock
 from emu.trace import EV, trace_event
-from emu.vmscan.kswapd import own_zone, own_zones
 from emu.vmscan.lru import file_pages
 from emu.vmscan.oom import badness, kill_app, somebody_is_dying
 from emu.vmscan.psi import FSHIFT, PSI, psi_of, psi_totals_now, psi_update_averages
@@ -28,6 +27,7 @@ from emu.vmscan.state import (
     mm_of,
     vmscan_of,
 )
+from emu.vmscan.wakeup import own_zone, own_zones
 from emu.vmscan.zram import zram_room
 
 MONITOR_NONE, MONITOR_LMKD, MONITOR_OOMD = 0, 1, 2

@@ -6,14 +6,14 @@ from emu.mm import GFP_ATOMIC, GFP_KERNEL, GFP_KERNEL_NORETRY, GFP_NOWAIT, NO_PA
 from emu.shm import DRAIN, HEADER, PF_MEMALLOC, PROC
 from emu.sync import CPU
 from emu.vmscan import MM, PGDAT, PSI_STALLED, TASK, VMSCAN, join_sections, leave_sections, mm_of, task_of, vmscan_of
-from emu.vmscan.kswapd import wakeup_kswapd
-from emu.vmscan.slowpath import (
+from emu.vmscan.direct import (
     allow_direct_reclaim,
     should_reclaim_retry,
     throttle_direct_reclaim,
     try_to_free_pages,
 )
 from emu.vmscan.state import KSWAPD_ASLEEP, pgdat_of
+from emu.vmscan.wakeup import wakeup_kswapd
 from tests.unit.vmscan.pressed import ask, broken, counters, eat, free_pages, pressed, rss
 
 
