@@ -6,6 +6,6 @@ before time zero; machine.py puts the parts in order.
 
 from emu.boot.load import live_slots
 from emu.boot.machine import boot, make_plan
-from emu.boot.plan import UNBOUND, Plan, Role, plan_roles
+from emu.boot.plan import UNBOUND, Plan, Role, plan_roles, scheduling_of
 
-__all__ = ["Plan", "Role", "UNBOUND", "boot", "live_slots", "make_plan", "plan_roles"]
+__all__ = ["Plan", "Role", "UNBOUND", "boot", "live_slots", "make_plan", "plan_roles", "scheduling_of"]

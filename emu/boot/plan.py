@@ -11,8 +11,20 @@ from emu.config import Resolved, hog_seats
 from emu.kvfree import KRC
 from emu.mm import CACHE, PCP, ZONE
 from emu.policy import POOL, POOL_FIRST_CPU, POOLS_PER_CPU, STOCK
-from emu.shm import APP, COORDINATOR, KSWAPD, MONITOR, MUTATOR, PAGE_REFILL, PROC, RECLAIM, ROLE_NAMES
-from emu.shm import HOG, SAMPLER, USER
+from emu.shm import (
+    APP,
+    COORDINATOR,
+    HOG,
+    KSWAPD,
+    MONITOR,
+    MUTATOR,
+    PAGE_REFILL,
+    PROC,
+    RECLAIM,
+    ROLE_NAMES,
+    SAMPLER,
+    USER,
+)
 from emu.sync import CPU
 from emu.users import HOG_SLOT, USR
 from emu.workload import LOAD
@@ -128,3 +140,12 @@ def plan_roles(resolved: Resolved) -> list[Role]:
 def per_cpu_or_one(kind: int, cpus: int, bound: bool) -> list[tuple[int, int, int]]:
     """(kind, cpu, number) of a worker that is bound to each CPU, or of the one unbound worker."""
     return [(kind, cpu, cpu) for cpu in range(cpus)] if bound else [(kind, UNBOUND, 0)]
+
+
+def scheduling_of(role: Role, resolved: Resolved):
+    """Whatever has the sched_class, priority and nice of a process: its table, or the section of its role; or None."""
+    if role.kind == USER:
+        return resolved.users[role.number]
+    if role.kind == HOG:
+        return resolved.hogs[hog_seats(resolved.hogs)[role.number].hog]
+    return getattr(resolved.processes, ROLE_NAMES[role.kind], None)

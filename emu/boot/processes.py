@@ -1,10 +1,10 @@
 """What processes and emulated CPUs have: the process table, CPU records, scratch, counters, histograms, trace."""
 
 from emu.arch import Words
-from emu.boot.plan import UNBOUND, Plan, Role
+from emu.boot.plan import UNBOUND, Plan, Role, scheduling_of
 from emu.config import Resolved
 from emu.mm import SCRATCH_WORDS
-from emu.shm import MUTATOR, PAGE_REFILL, PF_RT, PROC, RECLAIM, ROLE_NAMES
+from emu.shm import MUTATOR, PAGE_REFILL, PF_RT, PROC, RECLAIM, USER
 from emu.stats import counters_words, histograms_words
 from emu.sync import CPU, NOBODY
 from emu.trace import MODES, init_trace, trace_words
@@ -24,7 +24,7 @@ def process_regions(resolved: Resolved, procs: int) -> dict[str, int]:
 
 def is_realtime(plan: Plan, role: Role) -> bool:
     """Whether the scenario puts the process into a real-time class: such a task may go below MIN."""
-    settings = getattr(plan.resolved.processes, ROLE_NAMES[role.kind], None)
+    settings = scheduling_of(role, plan.resolved)
     return settings is not None and settings.sched_class in ("fifo", "rr")
 
 

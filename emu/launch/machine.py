@@ -16,7 +16,7 @@ from emu.arch import (
     register_membarrier,
     sample_pair,
 )
-from emu.boot import Plan, Role, boot
+from emu.boot import Plan, Role, boot, scheduling_of
 from emu.config import Resolved, hog_seats
 from emu.errors import HostError
 from emu.host import DaemonPlacement, Placement
@@ -28,23 +28,16 @@ from emu.policy import POLICY, STOCK
 from emu.rcu import RCU, gp_is_clean
 from emu.shm import (
     ABORT,
-    APP,
     BOOT,
-    COORDINATOR,
     DRAIN,
     DRAINED,
     EXITED,
     HEADER,
     HOG,
-    KSWAPD,
-    MONITOR,
     MUTATOR,
-    PAGE_REFILL,
     PARKED,
     PROC,
-    RECLAIM,
     RUN,
-    SAMPLER,
     STOP,
     USER,
     Segment,
@@ -53,8 +46,6 @@ from emu.shm import (
 from emu.stats import VM, VM_WORDS
 from emu.sync import proc_ring
 
-ROLE_KEYS = {MUTATOR: "mutator", PAGE_REFILL: "page_refill", COORDINATOR: "coordinator", RECLAIM: "reclaim",
-             KSWAPD: "kswapd", APP: "app", MONITOR: "monitor", SAMPLER: "sampler"}
 START_LEAD_NS = 2_000_000  # from the launcher's word to time zero, plus a share per process
 START_LEAD_PER_PROC_NS = 60_000
 PARK_LIMIT_S = 60.0
@@ -308,15 +299,6 @@ def cores_of(role: Role, resolved: Resolved, placement: Placement, daemons: Daem
     if role.kind == HOG and (core := hog_seats(resolved.hogs)[role.number].core) >= 0:
         return [core]
     return [placement.cores[role.cpu]] if role.cpu >= 0 else list(daemons.cores)
-
-
-def scheduling_of(role: Role, resolved: Resolved):
-    """Whatever has the sched_class, priority and nice of a process: its table, or the section of its role."""
-    if role.kind == USER:
-        return resolved.users[role.number]
-    if role.kind == HOG:
-        return resolved.hogs[hog_seats(resolved.hogs)[role.number].hog]
-    return getattr(resolved.processes, ROLE_KEYS[role.kind])
 
 
 def kill(child: Child) -> None:

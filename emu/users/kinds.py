@@ -26,6 +26,7 @@ from emu.users.user import (
     pause_until,
     user_give,
     user_take,
+    user_unhold,
 )
 from emu.vmscan import VMSCAN, file_pages, page_cache_add, vmscan_of
 
@@ -72,9 +73,8 @@ def cache_step(seg, me, user, operations):
             break
         pfn = user_take(seg, me, user, 0)
         if pfn != NO_PAGE and reclaims != 0:
-            seg[user + USR.head] = seg[user + USR.tail] = NO_PAGE  # the only page that it held goes to the lists
-            add(seg, user + USR.held, -1)
-            page_cache_add(seg, me, seg[user + USR.pcp_cpu], pfn)
+            page_cache_add(seg, me, seg[user + USR.pcp_cpu], user_unhold(seg, user))
+            add(seg, user + USR.cached, 1)
     return 0
 
 
@@ -104,6 +104,15 @@ def atomic_step(seg, me, user, operations):
                 below = min_total(seg) - free_total(seg)
                 if below > seg[user + USR.depth]:
                     seg[user + USR.depth] = below
+    return 0
+
+
+@jit_apart
+def greedy_step(seg, me, user, operations):
+    """Take pages of the shared reserve as if one were critical, up to the limit."""
+    for _ in range(operations):
+        if seg[user + USR.held] < seg[user + USR.pages]:
+            user_take(seg, me, user, 0)
     return 0
 
 
@@ -171,5 +180,7 @@ def user_step(seg, me, user):
             cache_step(seg, me, user, operations)
         elif kind == ATOMIC:
             atomic_step(seg, me, user, operations)
+        else:
+            greedy_step(seg, me, user, operations)
     wake = pause_until(seg, user, now)
     return min(wake, over) if over > 0 else wake

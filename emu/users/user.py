@@ -12,6 +12,7 @@ After   KF 8.3.
 
 from emu.arch import jit, jit_apart, load_relaxed, store_relaxed
 from emu.mm import NO_PAGE, PAGE, PG_TAKEN, ZONE, alloc_pages, free_pages, page_of, zone_of
+from emu.policy import shared_reserve_put, shared_reserve_take
 from emu.shm import DRAINED, HEADER, MAP, PROC, line, now_ns, proc_of, region, struct
 from emu.stats import HIST, VM, count, counter, hist_record
 
@@ -25,7 +26,7 @@ USR = struct(
     line("boot()", "kind", "proc", "cpu", "pcp_cpu", "interval_ns", "pages", "order", "burst", "hold_ns", "gfp",
          "migratetype", "start_ns", "low_pages", "high_pages"),
     line("the user", "random", "due", "phase", "head", "tail", "held", "held_peak", "taken", "given", "failed",
-         "missed", "operations", "left_out", "low_free", "depth"),
+         "missed", "operations", "left_out", "low_free", "depth", "cached"),
 )
 
 LAG_NS = 20_000_000  # operations later than this are left out
@@ -68,8 +69,10 @@ def user_take(seg, me, user, order):
     """Take 1 << order pages for the user `me`, timed; first page, or NO_PAGE, counted. The user's process only."""
     refilled = counter(seg, me, VM.pcp_refill_pages)
     start = now_ns(seg)
-    pfn = alloc_pages(seg, me, seg[user + USR.pcp_cpu], seg[user + USR.gfp], order,
-                      seg[user + USR.migratetype])
+    if seg[user + USR.kind] == GREEDY:
+        pfn = shared_reserve_take(seg, me, max(0, seg[user + USR.cpu]))
+    else:
+        pfn = alloc_pages(seg, me, seg[user + USR.pcp_cpu], seg[user + USR.gfp], order, seg[user + USR.migratetype])
     end = now_ns(seg)
     hist_record(seg, me, HIST.user_alloc_ns, end - start)
     if counter(seg, me, VM.pcp_refill_pages) != refilled:
@@ -108,7 +111,7 @@ def user_hold(seg, user, pfn, order, now):
 
 @jit
 def user_unhold(seg, user):
-    """Take the oldest pages off the user's list without freeing them; first page, or NO_PAGE."""
+    """Take the oldest pages off the user's list without freeing them: they are in the caller's hands; or NO_PAGE."""
     pfn = seg[user + USR.head]
     if pfn == NO_PAGE:
         return NO_PAGE
@@ -127,7 +130,10 @@ def user_give(seg, me, user):
     order = seg[page_of(seg, pfn) + PAGE.counters]
     add(seg, user + USR.given, 1 << order)
     start = now_ns(seg)
-    free_pages(seg, me, seg[user + USR.pcp_cpu], pfn, order, PG_TAKEN, me)
+    if seg[user + USR.kind] == GREEDY:
+        shared_reserve_put(seg, me, max(0, seg[user + USR.cpu]), pfn)
+    else:
+        free_pages(seg, me, seg[user + USR.pcp_cpu], pfn, order, PG_TAKEN, me)
     hist_record(seg, me, HIST.user_free_ns, now_ns(seg) - start)
     count(seg, me, VM.user_free)
     return 1
