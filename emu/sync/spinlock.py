@@ -5,8 +5,9 @@ Rule    the word is 0, the holder's process index + 1, or QUEUED: free, but for 
         as in the kernel's queued spinlock: each spins on its own word (PROC.mcs_granted), the first of them on the
         lock. Nobody spins for a lock whose holder, or the waiter before it, shares the core: that one cannot
         run meanwhile, so the waiter sleeps and is woken; and it does not queue, because on a real CPU nobody
-        waits for a holder of his own CPU. A waiter on another core spins briefly, then gives its core away between
-        looks. With `sleeps` set (a spinlock_t on RT) waiters sleep at once, in no order but the scheduler's.
+        waits for a holder of his own CPU. A first in the queue that does not come for a free lock has lost its core: a
+        newcomer takes the lock past it after a few us. A waiter on another core spins briefly, then gives its core away
+        between looks. With `sleeps` set (a spinlock_t on RT) waiters sleep at once, in no order but the scheduler's.
         Counters of a lock are written under it, except `contended`, `wait_ns` and `descheduled`.
 Limits  not recursive: taking it twice is a fault. A waiter leaves its process when the run is aborted, because the
         holder may be dead.
@@ -42,6 +43,7 @@ LOCK = struct(
 )
 QUEUED = -1  # of the word: nobody holds it, the first in the queue will take it
 
+ROUNDS_BEFORE_STEALING = 8  # a few us: a first in the queue that is on its core has taken the lock by then
 SPINS_BEFORE_YIELD = 64  # rounds of 16 pauses: about 20-50 us, longer than any section held by a running process
 SAME_CORE_SLEEP_NS = 10_000_000  # bound on a sleep whose wake-up was lost to an abort
 OTHER_CORE_SLEEP_NS = 50_000
@@ -225,10 +227,18 @@ def spin_lock_slow(seg, me, lock):
         if holder == 0 or (holder == QUEUED and queued != 0):
             if cmpxchg_acquire(seg, lock, holder, me + 1) == holder:  # ACQ lock.section: as in spin_lock()
                 break
+        elif holder == QUEUED:  # kept for the first in the queue; who does not come has lost its core
+            rounds += 1
+            if rounds < ROUNDS_BEFORE_STEALING:
+                pause_a_round()
+            elif cmpxchg_acquire(seg, lock, QUEUED, me + 1) == QUEUED:  # ACQ lock.section: as in spin_lock()
+                if load_relaxed(seg, lock + LOCK.tail) == 0:
+                    store_relaxed(seg, lock + LOCK.handover, 0)
+                break
         elif holder == me + 1:
             raise_fault(seg, me, F_SELF_DEADLOCK, lock, 0, 0)
             break  # already ours: the run is stopping, and hanging here would hide why
-        elif holder != QUEUED and shares_core(seg, me, holder - 1) != 0:
+        elif shares_core(seg, me, holder - 1) != 0:
             descheduled = 1
             sleep_for_lock(seg, lock, holder, SAME_CORE_SLEEP_NS)
         elif seg[lock + LOCK.sleeps] != 0:
