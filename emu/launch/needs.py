@@ -13,6 +13,12 @@ from emu.boot import plan_roles
 from emu.config import Resolved
 from emu.shm import APP, KSWAPD, MONITOR, ROLE_NAMES
 
+
+def has_own(sources: set) -> bool:
+    """Whether a source is a function of the user's own, which may call whatever emu.policy.api has."""
+    return any(".py:" in source for source in sources)
+
+
 # Reclaim itself: entered by kswapd, and by callers on a machine that reclaims.
 RECLAIM_MODULES = ("emu.kvfree.shrinker", *(f"emu.vmscan.{name}" for name in (
     "direct", "lru", "oom", "psi", "shrink", "shrinker", "zram")))
@@ -20,17 +26,18 @@ RECLAIM_MODULES = ("emu.kvfree.shrinker", *(f"emu.vmscan.{name}" for name in (
 # Module -> whether a run with these values, sources and roles can reach its functions. Not listed: every run can.
 REACHED: dict[str, Callable[[Resolved, set, set], bool]] = {
     "emu.kvfree.sheaf": lambda resolved, sources, roles: resolved.slab.sheaf_capacity > 0,
-    "emu.mm.nolock": lambda resolved, sources, roles: "trylock" in sources or resolved.workload.contexts.nmi > 0,
+    "emu.mm.nolock": lambda resolved, sources, roles: (
+        "trylock" in sources or has_own(sources) or resolved.workload.contexts.nmi > 0),
     "emu.policy.grow": lambda resolved, sources, roles: bool(sources & {"grown", "rescue"}),
-    "emu.policy.softirq": lambda resolved, sources, roles: resolved.policy.refill.trigger == "low-stock",
+    "emu.policy.softirq": lambda resolved, sources, roles: resolved.policy.refill.path == "softirq",
     "emu.policy.sources.grown": lambda resolved, sources, roles: bool(sources & {"grown", "rescue"}),
-    "emu.policy.sources.lists": lambda resolved, sources, roles: bool(
+    "emu.policy.sources.lists": lambda resolved, sources, roles: has_own(sources) or bool(
         sources & {"no-locks", "no-locks-late", "gfp-zero", "freelist-copy", "trylock"}),
     "emu.policy.sources.mempool": lambda resolved, sources, roles: bool(sources & {"mempool", "mempool-raw"}),
     "emu.policy.sources.shared": lambda resolved, sources, roles: (
         "shared-reserve" in sources or any(user.kind == "greedy" for user in resolved.users)),
     "emu.policy.sources.throttle": lambda resolved, sources, roles: "throttle" in sources,
-    "emu.policy.user": lambda resolved, sources, roles: any(".py:" in source for source in sources),
+    "emu.policy.user": lambda resolved, sources, roles: has_own(sources),
     "emu.vmscan.apps": lambda resolved, sources, roles: APP in roles,
     **dict.fromkeys(RECLAIM_MODULES, lambda resolved, sources, roles: resolved.vmscan.psi),
     "emu.vmscan.kswapd": lambda resolved, sources, roles: KSWAPD in roles,

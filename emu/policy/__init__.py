@@ -5,6 +5,7 @@ Door of the room. A policy is a composition of sources, refill and pool; a new s
 
 from emu.policy.boot import fill_cache, fill_pool, fill_static
 from emu.policy.compose import GOT_NOTHING, drop_page, page_fetched, put_page, source_at, take_page
+from emu.policy.kick import refill_if_low, refill_kick
 from emu.policy.pool import (
     GROWN,
     POOL,
@@ -19,7 +20,6 @@ from emu.policy.pool import (
     pools_in_all,
 )
 from emu.policy.refill import refill_pending, refill_request, refill_ring, refill_run, refill_step
-from emu.policy.softirq import refill_if_low, refill_kick
 from emu.policy.sources import (
     SOURCE_IDS,
     SRC_USER,

@@ -9,8 +9,8 @@ After   the mails of 2020-08-14 to 17 (KF 1.2, S17).
 
 from emu.arch import jit, jit_apart, load_relaxed, store_relaxed
 from emu.mm import MIGRATE_UNMOVABLE, NO_PAGE, PCP, ZONE, alloc_page, pcp_of, zone_of
-from emu.policy.refill import RAISED, refill_finish, refill_push, refill_request, refill_ring, refill_stamp
-from emu.policy.stock import PATH_SOFTIRQ, POLICY, STOCK, policy_of, stock_of
+from emu.policy.refill import RAISED, refill_finish, refill_push, refill_stamp
+from emu.policy.stock import POLICY, STOCK, policy_of, stock_of
 from emu.shm import MAP, now_ns, region
 from emu.stats import VM, count
 from emu.sync import CPU, CTX_SOFTIRQ, atomic_depth, context_enter, cpu_of, do_softirq, preempt_disable, preempt_enable
@@ -26,22 +26,6 @@ def note_low(seg, stock, now):
     low = fast or seg[stock + STOCK.nr_cached] < seg[policy + POLICY.low_stock]
     if low and load_relaxed(seg, stock + STOCK.t_low) == 0:
         store_relaxed(seg, stock + STOCK.t_low, now)
-
-
-@jit_apart
-def refill_if_low(seg, me, stock):
-    """Ask for a refill if the stock was found low; 1 if this call is the one that has to kick. Under krc->lock."""
-    if load_relaxed(seg, stock + STOCK.t_low) == 0:
-        return 0
-    return refill_request(seg, me, stock)
-
-
-@jit_apart
-def refill_kick(seg, me, cpu, stock):
-    """Set the request just made on its way: by softirq, or by the worker's bell. The mutator, with no lock held."""
-    if seg[policy_of(seg) + POLICY.path] == PATH_SOFTIRQ and raise_softirq(seg, me, cpu, stock) != 0:
-        return 0
-    return refill_ring(seg, me, cpu, stock)
 
 
 @jit

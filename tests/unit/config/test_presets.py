@@ -61,10 +61,11 @@ def test_an_epoch_has_the_kernels_value(dotted):
 @pytest.mark.parametrize("name", EPOCHS)
 def test_an_epoch_fills_exactly_what_has_neither_default_nor_formula(name):
     by_formula = {
-        "memory.min_free_kbytes", "memory.watermark_boost_factor", "memory.pcp_batch", "memory.pcp_high", "rcu.jiffies_till_first_fqs",
-        "rcu.jiffies_till_next_fqs", "vmscan.kswapd", "vmscan.direct_reclaim", "policy.refill.amount", "run.preempt_count",
-        "policy.refill.low_stock_pages", "policy.refill.busy_page_us", "policy.pool.grow_pages",
-        "policy.pool.grow_limit_pages", "policy.pool.shrink_after_ms", "policy.pool.rescue_pages",
+        "memory.min_free_kbytes", "memory.watermark_boost_factor", "memory.pcp_batch", "memory.pcp_high",
+        "rcu.jiffies_till_first_fqs", "rcu.jiffies_till_next_fqs", "vmscan.kswapd", "vmscan.direct_reclaim",
+        "policy.refill.amount", "run.preempt_count", "policy.refill.low_stock_pages", "policy.refill.busy_page_us",
+        "policy.pool.grow_pages", "policy.pool.grow_limit_pages", "policy.pool.shrink_after_ms",
+        "policy.pool.rescue_pages",
     }
     left_open = {key for key, row in all_keys().items() if row.default is None}
     assert set(EPOCHS[name].values) == left_open - by_formula
