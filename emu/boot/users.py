@@ -1,11 +1,12 @@
-"""Who else is on the machine: users of memory, hogs."""
+"""Who else is on the machine: users of memory, hogs, the sampler."""
 
 from emu.arch import Words
 from emu.boot.plan import Plan
 from emu.config import Resolved, ResolvedMark, ResolvedUser, hog_seats
 from emu.mm import GFP_BY_NAME, GFP_MEMALLOC, GFP_NOWARN, MIGRATE_MOVABLE, MIGRATE_UNMOVABLE, NO_PAGE, ZONE
+from emu.policy import pools_in_all
 from emu.shm import HOG, MAP, MAP_BASE, USER
-from emu.users import HOG_SLOT, USER_KINDS, USR
+from emu.users import HOG_SLOT, SAMPLE, SERIES, USER_KINDS, USR
 
 USER_GFP = GFP_BY_NAME | {"memalloc": GFP_MEMALLOC | GFP_NOWARN}
 MOVABLE = ("filler", "cache")  # pages of user space and of files
@@ -16,12 +17,12 @@ def users_regions(resolved: Resolved) -> dict[str, int]:
     return {
         "users": len(resolved.users) * USR.SIZE,
         "hogs": len(hog_seats(resolved.hogs)) * HOG_SLOT.SIZE,
-        "series": 0,
+        "series": SERIES.SIZE + resolved.series.samples_max * SAMPLE.SIZE if resolved.series.on else 0,
     }
 
 
 def boot_users(seg: Words, plan: Plan) -> None:
-    """What each user and each hog is to do. After boot_memory(): marks are looked up in the zones."""
+    """What each user, each hog and the sampler is to do. After boot_memory(): marks are looked up in the zones."""
     users, hogs = plan.of_kind(USER), plan.of_kind(HOG)
     for role, user in zip(users, plan.resolved.users, strict=True):
         boot_user(seg, plan, role.index, plan.user(role.number), user)
@@ -31,6 +32,12 @@ def boot_users(seg: Words, plan: Plan) -> None:
         seg[words + HOG_SLOT.busy_ns] = round(hog.busy_ms * 1e6)
         seg[words + HOG_SLOT.idle_ns] = round(hog.idle_ms * 1e6)
         seg[words + HOG_SLOT.start_ns] = hog.start_ms * 1_000_000
+    if plan.resolved.series.on:
+        series = plan.offsets["series"]
+        seg[series + SERIES.interval_ns] = plan.resolved.series.interval_ns
+        seg[series + SERIES.rows_max] = plan.resolved.series.samples_max
+        seg[series + SERIES.pools] = pools_in_all(plan.cpus)
+        seg[series + SERIES.users] = len(users)
 
 
 def boot_user(seg: Words, plan: Plan, proc: int, words: int, user: ResolvedUser) -> None:

@@ -27,7 +27,8 @@ def collect_users(seg: Words, plan: Plan) -> list[dict]:
         rows.append({
             "name": role.name, "kind": USER_KIND_NAMES[seg[words + USR.kind]], "cpu": user.cpu,
             "requests": requests, "failed": value["failed"], "pages_taken": value["taken"],
-            "pages_given": value["given"], "pages_cached": value["cached"], "pages_held_at_end": value["held"], "pages_held_peak": value["held_peak"],
+            "pages_given": value["given"], "pages_cached": value["cached"],
+            "pages_held_at_end": value["held"], "pages_held_peak": value["held_peak"],
             "pcp_misses": value["missed"], "pcp_miss_share": value["missed"] / requests if requests else 0.0,
             "zone_lock_acquired": Histogram.from_segment(seg, role.index, HIST.zone_lock_hold_ns).count,
             "alloc_p50_ns": alloc.percentile(50.0), "alloc_p99_ns": alloc.percentile(99.0), "alloc_max_ns": alloc.max,
@@ -53,8 +54,8 @@ def collect_hogs(seg: Words, plan: Plan) -> list[dict]:
 
 def check_users(rows: list[dict]) -> tuple[bool, str]:
     """Whether every user gave back what it had taken; and the figures in words."""
-    wrong = [f"{row['name']} took {row['pages_taken']}, gave {row['pages_given']}, left {row['pages_cached']} in the page "
-             f"cache, holds {row['pages_held_at_end']}" for row in rows
+    wrong = [f"{row['name']} took {row['pages_taken']}, gave {row['pages_given']}, left {row['pages_cached']} in the "
+             f"page cache, holds {row['pages_held_at_end']}" for row in rows
              if row["pages_taken"] != row["pages_given"] + row["pages_cached"] or row["pages_held_at_end"]]
     whole = sum(row["pages_taken"] for row in rows)
     return not wrong, "; ".join(wrong) or f"{whole} pages taken, all given back or left in the page cache"

@@ -20,7 +20,7 @@ from emu.arch import JIT, cache_root, private_words
 from emu.config import Resolved
 from emu.host import set_parent_death_signal
 from emu.launch.needs import needed
-from emu.shm import APP, COORDINATOR, HOG, KSWAPD, MONITOR, MUTATOR, PAGE_REFILL, RECLAIM, USER
+from emu.shm import APP, COORDINATOR, HOG, KSWAPD, MONITOR, MUTATOR, PAGE_REFILL, RECLAIM, SAMPLER, USER
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WAIT_S = 0.02
@@ -29,11 +29,11 @@ SAY_S = 5.0
 
 def worker_mains() -> dict[int, Callable]:
     """The mains of workers/, by role."""
-    from workers import app, coordinator, hog, kswapd, monitor, mutator, page_refill, reclaim, user
+    from workers import app, coordinator, hog, kswapd, monitor, mutator, page_refill, reclaim, sampler, user
 
     return {MUTATOR: mutator.main, PAGE_REFILL: page_refill.main, RECLAIM: reclaim.main,
             COORDINATOR: coordinator.main, KSWAPD: kswapd.main, APP: app.main, MONITOR: monitor.main,
-            USER: user.main, HOG: hog.main}
+            USER: user.main, HOG: hog.main, SAMPLER: sampler.main}
 
 
 def _record() -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 from emu.arch import apart_functions
 from emu.boot import plan_roles
 from emu.config import Resolved
-from emu.shm import APP, KSWAPD, MONITOR, ROLE_NAMES
+from emu.shm import APP, HOG, KSWAPD, MONITOR, SAMPLER, USER
 
 
 def has_own(sources: set) -> bool:
@@ -38,6 +38,10 @@ REACHED: dict[str, Callable[[Resolved, set, set], bool]] = {
         "shared-reserve" in sources or any(user.kind == "greedy" for user in resolved.users)),
     "emu.policy.sources.throttle": lambda resolved, sources, roles: "throttle" in sources,
     "emu.policy.user": lambda resolved, sources, roles: has_own(sources),
+    "emu.users.hog": lambda resolved, sources, roles: HOG in roles,
+    "emu.users.kinds": lambda resolved, sources, roles: USER in roles,
+    "emu.users.series": lambda resolved, sources, roles: SAMPLER in roles,
+    "emu.users.user": lambda resolved, sources, roles: USER in roles,
     "emu.vmscan.apps": lambda resolved, sources, roles: APP in roles,
     **dict.fromkeys(RECLAIM_MODULES, lambda resolved, sources, roles: resolved.vmscan.psi),
     "emu.vmscan.kswapd": lambda resolved, sources, roles: KSWAPD in roles,
@@ -51,7 +55,6 @@ def needed(resolved: Resolved, mains: dict[int, Callable]) -> tuple[dict[str, An
     roles = {role.kind for role in plan_roles(resolved)}
     sources = set(resolved.policy.sources + resolved.policy.one_arg_sources)
     left_out = {module for module, reached in REACHED.items() if not reached(resolved, sources, roles)}
-    left_out |= {f"emu.{ROLE_NAMES[role]}s" for role in mains if role not in roles}
     functions = {each.symbol: each for each in apart_functions()
                  if each.module not in left_out and not each.module.startswith(tuple(f"{m}." for m in left_out))}
     return functions, {role: main for role, main in mains.items() if role in roles}

@@ -4,9 +4,11 @@ Rule    before any process starts. A hog of a real-time class takes its core fro
         launcher too; with one on every core the run could not even be stopped from this terminal.
 """
 
+from msgspec.structs import replace
+
 from emu.config import Resolved, Scenario, hog_seats
 from emu.errors import ConfigError, EmuError
-from emu.host import Placement, Topology, require_usable
+from emu.host import DaemonPlacement, Placement, Topology, require_usable
 
 REALTIME = ("fifo", "rr")
 
@@ -22,6 +24,14 @@ def check_others(resolved: Resolved, scenario: Scenario, topology: Topology, pla
         except EmuError as error:
             raise type(error)(f"{scenario.name_of(key)}: {key}: {error}") from None
     refuse_hogs_everywhere(resolved, scenario, topology.usable_ids, placement)
+
+
+def with_sampler(resolved: Resolved, placement: Placement, daemons: DaemonPlacement) -> Resolved:
+    """The scenario with its sampler on, where that costs no mutator a core; as it was otherwise."""
+    free = not set(daemons.cores) & set(placement.cores)
+    if not free or not resolved.series.interval_ns:
+        return resolved
+    return replace(resolved, series=replace(resolved.series, on=True))
 
 
 def refuse_hogs_everywhere(resolved: Resolved, scenario: Scenario, usable, placement: Placement) -> None:

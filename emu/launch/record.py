@@ -12,6 +12,7 @@ from emu.config import Resolved, Scenario, as_record
 from emu.host import DaemonPlacement, DmaLatencyGuard, Placement, disturbances, host_record
 from emu.launch.children import Child
 from emu.launch.collect import collect_run, fault_text, first_pass, process_row
+from emu.launch.collect_series import note_sampler_cost
 from emu.launch.run import Options, Run
 from emu.results import blank_record
 from emu.workload.ftrace import RecordedDemand
@@ -68,6 +69,7 @@ def fill_record(run: Run, complete: bool) -> None:
         record["marks"].append(COMPILED_LATE.format(late))
     collect_run(machine.seg, run.plan, record, complete)
     record["processes"] = [describe(run, child) for child in machine.children]
+    note_sampler_cost(record)
     if run.demand is not None:
         record["recorded"] = recorded_figures(run.demand)
         record["first_pass"] = first_pass(machine.seg, run.plan)

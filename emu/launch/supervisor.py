@@ -31,7 +31,7 @@ from emu.launch.collect_vmscan import panic_text
 from emu.launch.compile import compile_all
 from emu.launch.guard import Guard
 from emu.launch.machine import Machine
-from emu.launch.others import check_others
+from emu.launch.others import check_others, with_sampler
 from emu.launch.record import begin_record, fill_record, judge
 from emu.launch.run import Options, Outcome, Run
 from emu.launch.signals import EarlySignal, Interrupted, Signals
@@ -57,6 +57,7 @@ def run_scenario(resolved: Resolved, scenario: Scenario, options: Options) -> Ou
                 options.say(f"removed {name}, the shared memory of a run whose launcher had died")
             topology = read_topology()
             placement, daemons = choose_places(resolved, scenario, topology)
+            resolved = with_sampler(resolved, placement, daemons)
             demand = None
             if resolved.workload.kind == "replay":
                 demand = load_demand(resolved.workload.replay.trace_path, resolved.workload.replay.event)

@@ -8,7 +8,7 @@ from emu.config import parse_scenario, resolve
 from emu.errors import ConfigError, HostError
 from emu.host import read_topology
 from emu.launch.machine import cores_of
-from emu.launch.others import check_others, refuse_hogs_everywhere
+from emu.launch.others import check_others, refuse_hogs_everywhere, with_sampler
 from tests.small_machine import small_machine
 
 FIFO = 'class = "fifo"\npriority = 1\n'
@@ -58,3 +58,12 @@ def test_users_and_hogs_go_where_their_tables_say():
     cores = {role.name: cores_of(role, machine.plan.resolved, *places) for role in machine.plan.roles}
     assert [cores[f"user/{i}"] for i in range(4)] == [[6], [9], [7, 8], [7, 8]]
     assert [cores[f"hog/{i}"] for i in range(3)] == [[3], [4], [6]]
+
+
+def test_the_sampler_runs_where_it_costs_no_mutator_a_core():
+    resolved = resolve(parse_scenario(""))
+    places = SimpleNamespace(cores=[0, 1])
+    assert not with_sampler(resolved, places, SimpleNamespace(cores=[0, 1])).series.on
+    assert with_sampler(resolved, places, SimpleNamespace(cores=[2])).series.on
+    off = resolve(parse_scenario("[series]\ninterval_ms = 0"))
+    assert not with_sampler(off, places, SimpleNamespace(cores=[2])).series.on
