@@ -36,8 +36,9 @@ HEADER = struct(
 MAP = struct(
     "map",
     line("boot()", "procs", "cpus", "rcu", "rcu_nodes", "zones", "pcp", "mem_map", "pageblocks", "caches",
-         "slab_cpus", "krc", "cfg_kvfree", "policy", "stock", "static", "pools", "user_words", "rings", "ring_slots", "workload", "slots",
-         "schedule", "scratch", "counters", "histograms", "trace", "lockdep", "sheaves", "nodes", "cpu_nodes", "cfg_memory",
+         "slab_cpus", "krc", "cfg_kvfree", "policy", "stock", "static", "pools", "user_words", "rings", "ring_slots",
+         "workload", "slots", "schedule", "scratch", "counters", "histograms", "trace", "lockdep", "sheaves", "nodes",
+         "cpu_nodes", "cfg_memory",
          "drains",
          "vmscan", "pgdats", "lruvecs", "mms", "app_slots", "kills", "vmscan_tasks", "psi", "shrinker", "monitor"),
     line("boot()", "users", "hogs", "series"),

@@ -121,7 +121,7 @@ VM_MEANING = {
     "preempt_resched": "times a section's end let a waiting worker in; high means sections delay workers",
     "preempt_stood_aside": "times a worker found its CPU not preemptible and stepped aside",
     "sleep_in_atomic": "sleeps asked for in atomic context: the policy is illegal there",
-    "wait_ctx_violation": "locks asked for under a lock, or in a context, of a lower wait type: illegal on every kernel",
+    "wait_ctx_violation": "locks asked for under a lock, or in a context, of a lower wait type: illegal everywhere",
     "self_deadlock": "locks asked for by their own holder: the call would never return",
     "kvfree_in_nmi": "kvfree_rcu() calls from an NMI, refused there and made from the interrupt that follows",
     "nmi_alloc_hit": "pages that an NMI got without a lock; high means the way that is legal there works",

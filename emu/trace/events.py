@@ -60,7 +60,8 @@ EVENTS = {
     # scheduling inside one emulated CPU, and the load
     "preempt_resched": Event("cpu", "", "", "a section ended and let a waiting worker in"),
     "lockdep_splat": Event(
-        "kind", "lock_class", "print_lock_invalid_wait_context()", "a lock or a sleep was illegal here; kind and class as in sync/lockdep.py"),
+        "kind", "lock_class", "print_lock_invalid_wait_context()",
+        "a lock or a sleep was illegal here; kind and class as in sync/lockdep.py"),
     "stood_aside": Event("cpu", "aside_ns", "", "a worker waited because its CPU was not preemptible"),
     "burst_start": Event("cpu", "objects", "", "a burst of the load began"),
     "burst_end": Event("cpu", "objects", "", "a burst of the load ended"),
