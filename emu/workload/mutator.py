@@ -27,6 +27,7 @@ from emu.workload.arrivals import (
 )
 from emu.workload.contexts import call_in_context, free_rcu
 from emu.workload.demand import LOAD, N_CONTEXTS, REPLAY, load_of
+from emu.workload.hotplug import NEVER, cpu_hotplug
 from emu.workload.objects import fill_slots, new_object, read_object, replace_object
 from emu.workload.random import random_fraction
 
@@ -217,6 +218,8 @@ def mutator_begin(seg, me, cpu):
     psi_task(seg, me, PSI_RUNNING)
     rcu_eqs_exit(seg, cpu)
     arrivals_begin(seg, load, seg[HEADER.t_zero])
+    if seg[load + LOAD.hot_next] != NEVER:
+        seg[load + LOAD.hot_next] += seg[HEADER.t_zero]
     rcu_tick(seg, me, cpu, now_ns(seg), 1)
 
 
@@ -240,9 +243,15 @@ def mutator_step(seg, me, cpu):
     now = now_ns(seg)
     if is_finished(seg, load, now) != 0:
         return FINISHED
+    if now >= seg[load + LOAD.hot_next]:
+        leave_section(seg, me, cpu, load)
+        psi_task(seg, me, PSI_IDLE)
+        cpu_hotplug(seg, me, cpu, load)
+        psi_task(seg, me, PSI_RUNNING)
+        return WAITED
     allowed = calls_allowed(seg, load, now)
     if allowed == 0:
-        due = seg[load + LOAD.due]
+        due = min(seg[load + LOAD.due], seg[load + LOAD.hot_next])
         if seg[load + LOAD.kind] == REPLAY and recorded_gap(seg, load) <= seg[load + LOAD.busy_gap_ns]:
             busy_until(seg, me, cpu, load, due)
         else:
@@ -271,7 +280,8 @@ def mutator_finish(seg, me, cpu):
     leave_section(seg, me, cpu, load)
     if seg[load + LOAD.t_finish] == 0:
         seg[load + LOAD.t_finish] = now_ns(seg)
-    while flush_rcu_sheaves(seg, me, cpu) != 0 and run_state(seg) < STOP:
+    # Asked only where there are sheaves: else it is not compiled.
+    while seg[load + LOAD.sheaves] != 0 and flush_rcu_sheaves(seg, me, cpu) != 0 and run_state(seg) < STOP:
         rcu_tick(seg, me, cpu, now_ns(seg), 1)  # room comes with the end of a grace period
         sched_yield()
     for index in range(region(seg, MAP.nr_caches)):
