@@ -49,8 +49,8 @@ VM_MEANING = {
     "barn_get": "full sheaves taken from the barn",
     "barn_put": "full sheaves put into the barn after their grace period",
     "sheaf_flush": "objects of sheaves given back to their slabs; high means the barn is full",
-    "sheaf_alloc": "sheaves allocated",
-    "sheaf_free": "sheaves given back",
+    "sheaf_alloc": "sheaves allocated; high beside high sheaf_free means empty ones do not stay in the barn",
+    "sheaf_free": "empty sheaves given back to their slab, the barn being full of them",
     "kvfree_freed_sync": "objects freed by their caller after it waited",
     "kvfree_page_miss": "calls that needed a page and got none from any source; each opens or prolongs a window",
     # The krc's page cache, its refill, and the other sources.
@@ -163,6 +163,10 @@ VM_MEANING = {
     "user_free": "blocks of pages that another user gave back; equals user_alloc once it has left",
     "user_pcp_miss": "requests of another user that found its CPU's list empty and refilled it under zone->lock",
     "user_left_out": "times another user fell so far behind its schedule that operations were left out",
+    "cpu_offline": "times this CPU went offline",
+    "cpu_online": "times this CPU came back",
+    "hotplug_pcp_pages": "pages that went from a CPU's lists to their zones as it went offline",
+    "hotplug_cached_pages": "pages of a krc's cache that were freed as its CPU went offline",
     "hog_periods": "times a hog began to burn its core",
     "hog_busy_us": "microseconds that a hog kept its core busy, or wanted to",
     # Losses of the run itself: anything but zero belongs in the report.
