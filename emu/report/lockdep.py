@@ -10,7 +10,7 @@ from emu.report.tables import wrap
 # Counter -> what it counts.
 KINDS = {
     "wait_ctx_violation": "invalid wait context",
-    "sleep_in_atomic": "sleep in atomic context",
+    "sleep_in_atomic": "atomic sleep",
     "self_deadlock": "self-deadlock",
     "kvfree_in_nmi": "refused NMI call",
 }
