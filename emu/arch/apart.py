@@ -90,6 +90,8 @@ else:
 
         def _compile_and_call(self, *arguments):
             _late[0] += 1
+            if "EMU_DEBUG" in os.environ:
+                os.write(2, f"emu: compiled late: {self.symbol}\n".encode())
             try:
                 self.compile()
             except BaseException:  # compiled code called: there is no way to raise this in it

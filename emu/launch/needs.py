@@ -20,33 +20,33 @@ def has_own(sources: set) -> bool:
 
 
 # Reclaim itself: entered by kswapd, and by callers on a machine that reclaims.
-RECLAIM_MODULES = ("emu.kvfree.shrinker", *(f"emu.vmscan.{name}" for name in (
+RECLAIM_MODULES = ("kvfree.shrinker", *(f"vmscan.{name}" for name in (
     "direct", "lru", "oom", "psi", "shrink", "shrinker", "zram")))
 
 # Module -> whether a run with these values, sources and roles can reach its functions. Not listed: every run can.
 REACHED: dict[str, Callable[[Resolved, set, set], bool]] = {
-    "emu.kvfree.sheaf": lambda resolved, sources, roles: resolved.slab.sheaf_capacity > 0,
-    "emu.mm.nolock": lambda resolved, sources, roles: (
+    "kvfree.sheaf": lambda resolved, sources, roles: resolved.slab.sheaf_capacity > 0,
+    "mm.nolock": lambda resolved, sources, roles: (
         "trylock" in sources or has_own(sources) or resolved.workload.contexts.nmi > 0),
-    "emu.policy.grow": lambda resolved, sources, roles: bool(sources & {"grown", "rescue"}),
-    "emu.policy.softirq": lambda resolved, sources, roles: resolved.policy.refill.path == "softirq",
-    "emu.policy.sources.grown": lambda resolved, sources, roles: bool(sources & {"grown", "rescue"}),
-    "emu.policy.sources.lists": lambda resolved, sources, roles: has_own(sources) or bool(
+    "policy.grow": lambda resolved, sources, roles: bool(sources & {"grown", "rescue"}),
+    "policy.softirq": lambda resolved, sources, roles: resolved.policy.refill.path == "softirq",
+    "policy.sources.grown": lambda resolved, sources, roles: bool(sources & {"grown", "rescue"}),
+    "policy.sources.lists": lambda resolved, sources, roles: has_own(sources) or bool(
         sources & {"no-locks", "no-locks-late", "gfp-zero", "freelist-copy", "trylock"}),
-    "emu.policy.sources.mempool": lambda resolved, sources, roles: bool(sources & {"mempool", "mempool-raw"}),
-    "emu.policy.sources.shared": lambda resolved, sources, roles: (
+    "policy.sources.mempool": lambda resolved, sources, roles: bool(sources & {"mempool", "mempool-raw"}),
+    "policy.sources.shared": lambda resolved, sources, roles: (
         "shared-reserve" in sources or any(user.kind == "greedy" for user in resolved.users)),
-    "emu.policy.sources.throttle": lambda resolved, sources, roles: "throttle" in sources,
-    "emu.policy.user": lambda resolved, sources, roles: has_own(sources),
-    "emu.users.hog": lambda resolved, sources, roles: HOG in roles,
-    "emu.users.kinds": lambda resolved, sources, roles: USER in roles,
-    "emu.users.series": lambda resolved, sources, roles: SAMPLER in roles,
-    "emu.users.user": lambda resolved, sources, roles: USER in roles,
-    "emu.vmscan.apps": lambda resolved, sources, roles: APP in roles,
+    "policy.sources.throttle": lambda resolved, sources, roles: "throttle" in sources,
+    "policy.user": lambda resolved, sources, roles: has_own(sources),
+    "users.hog": lambda resolved, sources, roles: HOG in roles,
+    "users.kinds": lambda resolved, sources, roles: USER in roles,
+    "users.series": lambda resolved, sources, roles: SAMPLER in roles,
+    "users.user": lambda resolved, sources, roles: USER in roles,
+    "vmscan.apps": lambda resolved, sources, roles: APP in roles,
     **dict.fromkeys(RECLAIM_MODULES, lambda resolved, sources, roles: resolved.vmscan.psi),
-    "emu.vmscan.kswapd": lambda resolved, sources, roles: KSWAPD in roles,
-    "emu.vmscan.monitor": lambda resolved, sources, roles: MONITOR in roles,
-    "emu.workload.contexts": lambda resolved, sources, roles: resolved.workload.contexts.task < 1.0,
+    "vmscan.kswapd": lambda resolved, sources, roles: KSWAPD in roles,
+    "vmscan.monitor": lambda resolved, sources, roles: MONITOR in roles,
+    "workload.contexts": lambda resolved, sources, roles: resolved.workload.contexts.task < 1.0,
 }
 
 
@@ -54,7 +54,7 @@ def needed(resolved: Resolved, mains: dict[int, Callable]) -> tuple[dict[str, An
     """(functions compiled apart by symbol, mains by role) that a run of this scenario can meet."""
     roles = {role.kind for role in plan_roles(resolved)}
     sources = set(resolved.policy.sources + resolved.policy.one_arg_sources)
-    left_out = {module for module, reached in REACHED.items() if not reached(resolved, sources, roles)}
+    left_out = {f"emu.{module}" for module, reached in REACHED.items() if not reached(resolved, sources, roles)}
     functions = {each.symbol: each for each in apart_functions()
                  if each.module not in left_out and not each.module.startswith(tuple(f"{m}." for m in left_out))}
     return functions, {role: main for role, main in mains.items() if role in roles}
