@@ -3,7 +3,7 @@
 from emu.arch import jit
 from emu.policy import refill_step
 from emu.shm import HEADER, PROC, now_ns, proc_of
-from emu.sync import bell_seen, proc_sleep
+from emu.sync import bell_seen, proc_sleep, worker_pcp_cpu
 from workers.kthread import leave, park, settle, should_stop
 
 IDLE_NS = 1_000_000_000
@@ -15,13 +15,12 @@ def main(seg, me):
     cpu = seg[proc_of(seg, me) + PROC.cpu]
     first = cpu if cpu >= 0 else 0
     last = cpu + 1 if cpu >= 0 else seg[HEADER.nr_cpus]
-    pcp_cpu = seg[proc_of(seg, me) + PROC.pcp_cpu]
     settle(seg, me)
     if park(seg, me) != 0:
         while should_stop(seg) == 0:
             seen = bell_seen(seg, me)
             now = now_ns(seg)
-            wake = refill_step(seg, me, pcp_cpu, first, last, now)
+            wake = refill_step(seg, me, worker_pcp_cpu(seg, me), first, last, now)
             proc_sleep(seg, me, seen, wake if wake != 0 else now + IDLE_NS)
     leave(seg, me)
     return 0

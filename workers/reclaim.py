@@ -4,7 +4,7 @@ from emu.arch import jit, store_relaxed
 from emu.kvfree import all_reclaimed, reclaim_step
 from emu.shm import DRAIN, DRAINED, HEADER, PROC, now_ns, proc_of, run_state
 from emu.stats import VM, count
-from emu.sync import bell_seen, proc_sleep
+from emu.sync import bell_seen, proc_sleep, worker_pcp_cpu
 from workers.kthread import leave, park, settle, should_stop
 
 IDLE_NS = 1_000_000_000
@@ -21,7 +21,7 @@ def main(seg, me):
     if park(seg, me) != 0:
         while should_stop(seg) == 0:
             seen = bell_seen(seg, me)
-            wake = reclaim_step(seg, me, seg[proc + PROC.index], seg[proc + PROC.pcp_cpu], first, last)
+            wake = reclaim_step(seg, me, seg[proc + PROC.index], worker_pcp_cpu(seg, me), first, last)
             if run_state(seg) >= DRAIN and all_reclaimed(seg, first, last) != 0:
                 if seg[proc + PROC.state] != DRAINED:
                     count(seg, me, VM.kvfree_rcu_barrier)

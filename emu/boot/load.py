@@ -4,7 +4,7 @@ from emu.arch import Words
 from emu.boot.plan import Plan
 from emu.config import Resolved
 from emu.shm import round_to_line
-from emu.workload import CONTEXT_BITS, CONTEXT_NAMES, KINDS, LOAD, ONE, seed_state
+from emu.workload import CONTEXT_BITS, CONTEXT_NAMES, KINDS, LOAD, NEVER, ONE, seed_state
 from emu.workload.ftrace import CONTEXTS, RecordedDemand
 
 RECORDED_CONTEXT = {
@@ -85,6 +85,9 @@ def boot_load(seg: Words, plan: Plan, cpu: int) -> None:
         "cross_cpu": int(resolved.readers.cross_cpu),
         "nr_sizes": len(resolved.slab.object_bytes),
         "random": seed_state(resolved.run.seed, cpu),
+        "hot_next": resolved.hotplug.offline_at_ms * 1_000_000 if resolved.hotplug.cpu == cpu else NEVER,
+        "hot_away_ns": (resolved.hotplug.online_at_ms - resolved.hotplug.offline_at_ms) * 1_000_000,
+        "hot_repeat_ns": resolved.hotplug.repeat_ms * 1_000_000,
         "reader_left": resolved.readers.every_calls,
         "sample_left": 1 + cpu,
         "resched_left": work.resched_every_calls,

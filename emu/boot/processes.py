@@ -34,7 +34,7 @@ def boot_procs(seg: Words, plan: Plan) -> None:
     init_trace(seg, len(plan.roles), trace.events_per_process, MODES[trace.mode])
     for cpu in range(cpus):
         words = plan.cpu(cpu)
-        seg[words + CPU.refill] = seg[words + CPU.reclaim] = seg[words + CPU.users] = NOBODY
+        seg[words + CPU.refill] = seg[words + CPU.reclaim] = NOBODY
         seg[words + CPU.online] = 1
     for role in plan.roles:
         proc = plan.proc(role.index)
@@ -52,4 +52,4 @@ def boot_procs(seg: Words, plan: Plan) -> None:
                 seg[words + which] = role.index
             elif role.kind == USER:  # tasks of the CPU, in a chain: let in where its mutator may be preempted
                 seg[proc + PROC.sibling] = seg[words + CPU.users]
-                seg[words + CPU.users] = role.index
+                seg[words + CPU.users] = role.index + 1

@@ -33,9 +33,10 @@ from emu.kvfree.sheaf import (
     sheaf_alloc,
     sheaves_busy,
 )
-from emu.kvfree.shrinker import kfree_rcu_shrink_count, kfree_rcu_shrink_scan
+from emu.kvfree.shrinker import drain_page_cache, kfree_rcu_shrink_count, kfree_rcu_shrink_scan
 
 __all__ = [
+    "drain_page_cache",
     "BARN", "PCS", "SHEAF_Q", "SHEAVES", "S_OBJECTS", "S_SIZE", "barn_of", "flush_rcu_sheaves", "kfree_rcu_sheaf",
     "objects_in_sheaves", "pcs_of", "sheaf_alloc", "sheaves_busy",
     "BNODE", "CB", "KRC", "KRW", "KVFREE", "MAX_RECORDS_LONG", "MAX_RECORDS_SHORT", "MAX_BATCHES", "N_CHANNELS",

@@ -34,7 +34,7 @@ def collect_series(seg: Words, plan: Plan) -> dict | None:
 
 
 def note_sampler_cost(record: dict) -> None:
-    """Put what the host says of the sampler's process beside its own figures: CPU time, wake-ups included, and share."""
+    """Put the CPU time of the sampler's process, wake-ups included, beside what it measured itself, and its share."""
     series, elapsed = record["series"], record["elapsed_ns"]
     for row in record["processes"]:
         if series and row["role"] == "sampler" and row["run_ns"] is not None:

@@ -15,6 +15,7 @@ from emu.rcu.gp import (
     rcu_request_gp,
 )
 from emu.rcu.gp_seq import seq_done, seq_end, seq_in_progress, seq_number, seq_snap, seq_start
+from emu.rcu.hotplug import rcu_cpu_starting, rcu_report_cpu_dead
 from emu.rcu.qs import (
     rcu_eqs_enter,
     rcu_eqs_exit,
@@ -42,6 +43,7 @@ from emu.rcu.state import (
 from emu.rcu.sync import synchronize_rcu
 
 __all__ = [
+    "rcu_cpu_starting", "rcu_report_cpu_dead",
     "LEAF_FANOUT", "MAX_CPUS", "RCU", "RDP", "RNP", "STEP_ENDED", "STEP_IDLE", "STEP_STALL", "STEP_STARTED",
     "STEP_WAITING", "get_state_synchronize_rcu", "gp_is_clean", "gp_kthread_step", "gp_seq", "gp_wake_time",
     "leaf_of", "next_tick_after", "poll_state_synchronize_rcu", "rcu_eqs_enter", "rcu_eqs_exit", "rcu_qs",

@@ -21,6 +21,7 @@ from emu.arch import (
     wrap64,
 )
 from emu.rcu.gp_seq import SEQ_STATE_MASK, seq_end, seq_number, seq_start
+from emu.rcu.hotplug import note_hotplug
 from emu.rcu.qs import eqs_snapshot, rcu_report_qs
 from emu.rcu.state import (
     LEAF_FANOUT,
@@ -94,6 +95,7 @@ def gp_start(seg, me, now):
         for cpu in range(leaf * LEAF_FANOUT, min(cpus, (leaf + 1) * LEAF_FANOUT)):
             if load_relaxed(seg, cpu_of(seg, cpu) + CPU.online) != 0:
                 mask |= 1 << (cpu % LEAF_FANOUT)
+                seg[rdp_of(seg, cpu) + RDP.gp_in] = number
         if mask != 0:
             root_mask |= 1 << leaf
         store_relaxed(seg, leaf_of(seg, leaf) + RNP.qsmask, number << MASK_BITS | mask)
@@ -149,12 +151,12 @@ def force_qs_scan(seg, me):
 
 @jit
 def check_all_passed(seg, me):
-    """Invariant 6: every online CPU has a report of its own for this grace period. Apart from the masks."""
+    """Invariant 6: every CPU that was online at its start has a report of its own for it. Apart from the masks."""
     number = seq_number(seg[rcu_state(seg) + RCU.gp_seq])
     for cpu in range(seg[HEADER.nr_cpus]):
-        if load_relaxed(seg, cpu_of(seg, cpu) + CPU.online) != 0:
-            if load_relaxed(seg, rdp_of(seg, cpu) + RDP.qs_gp) != number:
-                raise_fault(seg, me, F_GP_EARLY, number, cpu, 0)
+        rdp = rdp_of(seg, cpu)
+        if seg[rdp + RDP.gp_in] == number and load_relaxed(seg, rdp + RDP.qs_gp) != number:
+            raise_fault(seg, me, F_GP_EARLY, number, cpu, 0)
 
 
 @jit_apart
@@ -200,6 +202,7 @@ def asked_by_others(seg, now):
 def gp_kthread_step(seg, me, now):
     """One step of the coordinator: start, scan or end a grace period if it is time. Returns a STEP_ value."""
     rcu = rcu_state(seg)
+    note_hotplug(seg)
     if seg[rcu + RCU.gp_phase] == GP_IDLE:
         if gp_needed(seg) == 0 and asked_by_others(seg, now) == 0:
             return STEP_IDLE

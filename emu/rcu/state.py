@@ -16,12 +16,14 @@ RCU = struct(
     line("coordinator", "gp_seq", "gp_start_ns", "gp_phase", "fqs_due", "scans", "stall_due", "stall_cpu",
          "others_due"),
     line("anyone, upwards only", "gp_needed", "needed_ns"),
+    line("CPUs that come online: a ticket each", "hotplug"),
+    line("coordinator", "hotplug_seen"),
     line("boot()", "jiffy_ns", "first_fqs", "next_fqs", "stall_ns", "coordinator", "nr_leaves", "others_ns"),
 )
 RDP = struct(
     "rcu_data",
     line("mutator", "nesting", "eqs", "noticed", "need_qs", "next_tick"),
-    line("coordinator", "eqs_snap"),
+    line("coordinator", "eqs_snap", "gp_in"),
     line("whoever reports for the CPU", "qs_gp"),
     line("mutator sets, coordinator reads", "gp_wait"),
 )

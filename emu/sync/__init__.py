@@ -35,6 +35,7 @@ from emu.sync.lockdep import (
     may_trylock,
     read_splats,
 )
+from emu.sync.online import cpu_online, pcp_cpu_now, set_cpu_online, worker_pcp_cpu
 from emu.sync.preempt import (
     CPU,
     NOBODY,
@@ -62,6 +63,7 @@ from emu.sync.spinlock import (
 )
 
 __all__ = [
+    "cpu_online", "pcp_cpu_now", "set_cpu_online", "worker_pcp_cpu",
     "CALL_IN_NMI", "CONTEXT_NAMES", "CPU", "CTX_HARDIRQ", "CTX_IN_ALLOCATOR", "CTX_NMI", "CTX_RAW_LOCK",
     "CTX_SOFTIRQ", "CTX_TASK", "CTX_TASK_ATOMIC", "CTX_ZONE_LOCK", "EXIT_ABANDONED", "HELD", "INVALID_WAIT_CONTEXT",
     "LC", "LOCK", "LOCKDEP", "NOBODY", "ON_VIOLATION", "SELF_DEADLOCK", "SLEEP_IN_ATOMIC", "atomic_depth",

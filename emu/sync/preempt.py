@@ -33,7 +33,7 @@ CPU = struct(
     line("whoever asks for the CPU; the mutator clears it", "need_resched"),
     line("boot()", "mutator", "refill", "reclaim", "core", "online",
          "counts"),
-    line("boot()", "users"),  # its first user of memory; the others by PROC.sibling
+    line("boot()", "users"),  # its first user of memory, counted from 1; the others by PROC.sibling
 )
 
 # (seg, me, cpu): what runs where a section ends, if CPU.softirq says that something was raised in it.
@@ -85,9 +85,9 @@ def preempt_schedule(seg, me, cpu):
     if seg[cpu_words + CPU.reclaim] != NOBODY:
         proc_ring(seg, seg[cpu_words + CPU.reclaim])
     user = seg[cpu_words + CPU.users]
-    while user != NOBODY:
-        proc_ring(seg, user)
-        user = seg[proc_of(seg, user) + PROC.sibling]
+    while user != 0:
+        proc_ring(seg, user - 1)
+        user = seg[proc_of(seg, user - 1) + PROC.sibling]
     sched_yield()
     return 0
 

@@ -15,6 +15,7 @@ from emu.mm import NO_PAGE, PAGE, PG_TAKEN, ZONE, alloc_pages, free_pages, page_
 from emu.policy import shared_reserve_put, shared_reserve_take
 from emu.shm import DRAINED, HEADER, MAP, PROC, line, now_ns, proc_of, region, struct
 from emu.stats import HIST, VM, count, counter, hist_record
+from emu.sync import pcp_cpu_now
 
 VICTIM, FILLER, PAGE_CACHE, ATOMIC, GREEDY, PCP_HOG = 0, 1, 2, 3, 4, 5
 USER_KINDS = {"victim": VICTIM, "filler": FILLER, "cache": PAGE_CACHE, "atomic": ATOMIC, "greedy": GREEDY,
@@ -72,7 +73,8 @@ def user_take(seg, me, user, order):
     if seg[user + USR.kind] == GREEDY:
         pfn = shared_reserve_take(seg, me, max(0, seg[user + USR.cpu]))
     else:
-        pfn = alloc_pages(seg, me, seg[user + USR.pcp_cpu], seg[user + USR.gfp], order, seg[user + USR.migratetype])
+        pcp_cpu = pcp_cpu_now(seg, seg[user + USR.pcp_cpu])
+        pfn = alloc_pages(seg, me, pcp_cpu, seg[user + USR.gfp], order, seg[user + USR.migratetype])
     end = now_ns(seg)
     hist_record(seg, me, HIST.user_alloc_ns, end - start)
     if counter(seg, me, VM.pcp_refill_pages) != refilled:
@@ -133,7 +135,7 @@ def user_give(seg, me, user):
     if seg[user + USR.kind] == GREEDY:
         shared_reserve_put(seg, me, max(0, seg[user + USR.cpu]), pfn)
     else:
-        free_pages(seg, me, seg[user + USR.pcp_cpu], pfn, order, PG_TAKEN, me)
+        free_pages(seg, me, pcp_cpu_now(seg, seg[user + USR.pcp_cpu]), pfn, order, PG_TAKEN, me)
     hist_record(seg, me, HIST.user_free_ns, now_ns(seg) - start)
     count(seg, me, VM.user_free)
     return 1

@@ -26,6 +26,7 @@ LOAD = struct(
     line("mutator", "random", "calls", "cursor", "reader_left", "sample_left", "resched_left", "in_section",
          "next_vmstat"),
     line("mutator", "due", "left", "position", "round", "base", "loop", "in_burst", "done"),
+    line("mutator; boot(): hot_next from time zero", "hot_next", "hot_away_ns", "hot_repeat_ns", "hot_total_ns"),
     line("mutator", "t_start", "t_finish", "mem_begin", "mem_during", "gp_begin", "gp_finish",
          ("by_context", N_CONTEXTS)),
     line("the raw lock of callers that hold one", ("raw_lock", LOCK.SIZE)),
