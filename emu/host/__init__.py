@@ -4,6 +4,7 @@ Door of the room: import from here. Plain Python and psutil; nothing here compil
 """
 
 from emu.host.affinity import CLASSES, can_use_fifo, pin, read_back, set_scheduling
+from emu.host.cgroup import CpuBandwidth, sweep_cgroups
 from emu.host.cores import (
     CORE_SPECS,
     DaemonPlacement,
@@ -28,6 +29,7 @@ from emu.host.text import topology_text
 from emu.host.topology import UNKNOWN, Core, Topology, format_core_list, parse_cpulist, read_topology
 
 __all__ = [
+    "CpuBandwidth", "sweep_cgroups",
     "require_usable",
     "CLASSES", "CORE_SPECS", "Core", "DaemonPlacement", "Disturbance", "DmaLatencyGuard", "HOST_RECORD_VERSION",
     "Placement", "Topology", "UNKNOWN", "can_use_fifo", "choose_cores", "container_hints", "disturbances",

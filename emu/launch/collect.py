@@ -16,7 +16,7 @@ from emu.launch.collect_memory import collect_zones, memory_invariants
 from emu.launch.collect_policy import collect_pools, foreign_page_text, pool_idle_ns, pool_invariants
 from emu.launch.collect_series import collect_series
 from emu.launch.collect_sheaves import collect_sheaves
-from emu.launch.collect_users import check_users, collect_hogs, collect_users
+from emu.launch.collect_users import check_users, collect_hogs, collect_hotplug, collect_users
 from emu.launch.collect_vmscan import collect_vmscan, vmscan_invariants
 from emu.launch.sums import Sums
 from emu.mm import (
@@ -82,6 +82,7 @@ def collect_run(seg: Words, plan: Plan, record: dict, complete: bool) -> None:
     record["rcuscale"] = collect_rcuscale(seg, plan)
     record["users"], record["hogs"] = collect_users(seg, plan), collect_hogs(seg, plan)
     record["series"] = collect_series(seg, plan)
+    record["hotplug"] = collect_hotplug(seg, plan)
     record["vmscan"] = collect_vmscan(seg, plan, per_process)
     record["contexts"] = {name: sum(seg[plan.load(cpu) + LOAD.by_context + i] for cpu in range(plan.cpus))
                           for i, name in enumerate(CONTEXT_NAMES)}

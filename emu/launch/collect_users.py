@@ -7,9 +7,10 @@ Rule    runs when nobody writes any more. Latencies are in the histograms of eac
 from emu.arch import Words
 from emu.boot import Plan
 from emu.config import hog_seats
-from emu.shm import HOG, USER
+from emu.shm import HOG, MUTATOR, USER
 from emu.stats import HIST, Histogram, read_counters
 from emu.users import USER_KIND_NAMES, USR
+from emu.workload import LOAD
 
 
 def collect_users(seg: Words, plan: Plan) -> list[dict]:
@@ -50,6 +51,17 @@ def collect_hogs(seg: Words, plan: Plan) -> list[dict]:
                      "busy_us": counters["hog_busy_us"], "preempted": preempted.count,
                      "preempted_ns": preempted.sum})
     return rows
+
+
+def collect_hotplug(seg: Words, plan: Plan) -> dict | None:
+    """How often a CPU was away, how long, and what it gave up; None when none was to go."""
+    cpu = plan.resolved.hotplug.cpu
+    if cpu < 0:
+        return None
+    counters = read_counters(seg, plan.of_kind(MUTATOR)[cpu].index)
+    return {"cpu": cpu, "offline": counters["cpu_offline"], "online": counters["cpu_online"],
+            "away_ns": seg[plan.load(cpu) + LOAD.hot_total_ns], "pcp_pages": counters["hotplug_pcp_pages"],
+            "cached_pages": counters["hotplug_cached_pages"]}
 
 
 def check_users(rows: list[dict]) -> tuple[bool, str]:

@@ -19,7 +19,7 @@ from emu.arch import (
 from emu.boot import Plan, Role, boot, scheduling_of
 from emu.config import Resolved, hog_seats
 from emu.errors import HostError
-from emu.host import DaemonPlacement, Placement
+from emu.host import CpuBandwidth, DaemonPlacement, Placement
 from emu.kvfree import KRC
 from emu.launch.children import Child, fork_child, has_ended, place, populate, remember, wait_any
 from emu.launch.collect_policy import settle_pools, stamp_pools
@@ -37,6 +37,7 @@ from emu.shm import (
     MUTATOR,
     PARKED,
     PROC,
+    ROLE_NAMES,
     RUN,
     STOP,
     USER,
@@ -64,6 +65,7 @@ class Machine:
         self.children: list[Child] = []
         self.guard: Child | None = None
         self.degraded: list[str] = []
+        self.bandwidth: CpuBandwidth | None = None
         self.clock = {"kind": "monotonic", "error_ppm": 0.0}
         self.membarrier = "available"
         self._mains = mains
@@ -116,6 +118,8 @@ class Machine:
                 if has_ended(child):
                     return
                 raise
+            if self.bandwidth and ROLE_NAMES[role.kind] in self.plan.resolved.cgroup.roles:
+                self.bandwidth.attach(child.pid)
             seg[proc + PROC.core] = cores[0] if len(cores) == 1 else -1
             seg[proc + PROC.placed] = 1  # REL proc.placed: the kernel's own calls above order it. Pairs with settle()
             proc_ring(seg, role.index)
@@ -283,6 +287,8 @@ class Machine:
         for child in self.children:
             os.close(child.pidfd)
         self.children = []
+        if self.bandwidth:
+            self.bandwidth.remove()
         self.segment.unlink()
         self.segment.close()
 

@@ -20,8 +20,7 @@ def has_own(sources: set) -> bool:
 
 
 # Reclaim itself: entered by kswapd, and by callers on a machine that reclaims.
-RECLAIM_MODULES = ("kvfree.shrinker", *(f"vmscan.{name}" for name in (
-    "direct", "lru", "oom", "psi", "shrink", "shrinker", "zram")))
+RECLAIM_MODULES = tuple(f"vmscan.{name}" for name in ("direct", "lru", "oom", "psi", "shrink", "shrinker", "zram"))
 
 # Module -> whether a run with these values, sources and roles can reach its functions. Not listed: every run can.
 REACHED: dict[str, Callable[[Resolved, set, set], bool]] = {
@@ -44,6 +43,10 @@ REACHED: dict[str, Callable[[Resolved, set, set], bool]] = {
     "users.user": lambda resolved, sources, roles: USER in roles,
     "vmscan.apps": lambda resolved, sources, roles: APP in roles,
     **dict.fromkeys(RECLAIM_MODULES, lambda resolved, sources, roles: resolved.vmscan.psi),
+    # A CPU that goes offline empties its krc's cache as the shrinker does.
+    "kvfree.shrinker": lambda resolved, sources, roles: resolved.vmscan.psi or resolved.hotplug.cpu >= 0,
+    "rcu.hotplug": lambda resolved, sources, roles: resolved.hotplug.cpu >= 0,
+    "workload.hotplug": lambda resolved, sources, roles: resolved.hotplug.cpu >= 0,
     "vmscan.kswapd": lambda resolved, sources, roles: KSWAPD in roles,
     "vmscan.monitor": lambda resolved, sources, roles: MONITOR in roles,
     "workload.contexts": lambda resolved, sources, roles: resolved.workload.contexts.task < 1.0,

@@ -7,8 +7,8 @@ Rule    before any process starts. A hog of a real-time class takes its core fro
 from msgspec.structs import replace
 
 from emu.config import Resolved, Scenario, hog_seats
-from emu.errors import ConfigError, EmuError
-from emu.host import DaemonPlacement, Placement, Topology, require_usable
+from emu.errors import ConfigError, EmuError, HostError
+from emu.host import CpuBandwidth, DaemonPlacement, Placement, Topology, require_usable
 
 REALTIME = ("fifo", "rr")
 
@@ -32,6 +32,20 @@ def with_sampler(resolved: Resolved, placement: Placement, daemons: DaemonPlacem
     if not free or not resolved.series.interval_ns:
         return resolved
     return replace(resolved, series=replace(resolved.series, on=True))
+
+
+def take_bandwidth(resolved: Resolved, scenario: Scenario, degraded: list[str]) -> CpuBandwidth | None:
+    """The cgroup that [cgroup] asks for; None without one. HostError where the host has none, unless run.degrade."""
+    cgroup = resolved.cgroup
+    if not cgroup.quota_us:
+        return None
+    try:
+        return CpuBandwidth(cgroup.quota_us, cgroup.period_us)
+    except HostError as error:
+        if not resolved.run.degrade:
+            raise HostError(f"{scenario.name_of('cgroup.quota_us')}: cgroup.quota_us: {error}") from None
+        degraded.append(f"no CPU bandwidth limit for {', '.join(cgroup.roles)}: {error}".partition(";")[0])
+        return None
 
 
 def refuse_hogs_everywhere(resolved: Resolved, scenario: Scenario, usable, placement: Placement) -> None:

@@ -70,6 +70,10 @@ def fill_record(run: Run, complete: bool) -> None:
     collect_run(machine.seg, run.plan, record, complete)
     record["processes"] = [describe(run, child) for child in machine.children]
     note_sampler_cost(record)
+    record["cgroup"] = None
+    if machine.bandwidth:
+        record["cgroup"] = {"cpu_max": machine.bandwidth.limit, "roles": list(run.resolved.cgroup.roles),
+                            **machine.bandwidth.figures()}
     if run.demand is not None:
         record["recorded"] = recorded_figures(run.demand)
         record["first_pass"] = first_pass(machine.seg, run.plan)

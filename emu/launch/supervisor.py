@@ -25,13 +25,14 @@ from emu.host import (
     place_daemons,
     read_topology,
     set_timer_slack,
+    sweep_cgroups,
 )
 from emu.launch.children import Child
 from emu.launch.collect_vmscan import panic_text
 from emu.launch.compile import compile_all
 from emu.launch.guard import Guard
 from emu.launch.machine import Machine
-from emu.launch.others import check_others, with_sampler
+from emu.launch.others import check_others, take_bandwidth, with_sampler
 from emu.launch.record import begin_record, fill_record, judge
 from emu.launch.run import Options, Outcome, Run
 from emu.launch.signals import EarlySignal, Interrupted, Signals
@@ -53,6 +54,7 @@ def run_scenario(resolved: Resolved, scenario: Scenario, options: Options) -> Ou
     """Run it and write its result file. Raises EmuError for what keeps it from starting."""
     with Signals() as signals:
         try:
+            sweep_cgroups()
             for name in sweep_stale():
                 options.say(f"removed {name}, the shared memory of a run whose launcher had died")
             topology = read_topology()
@@ -73,6 +75,7 @@ def run_scenario(resolved: Resolved, scenario: Scenario, options: Options) -> Ou
         with DmaLatencyGuard() if resolved.run.dma_latency_guard else NoGuard() as dma:
             machine = Machine(plan, mains)
             try:
+                machine.bandwidth = take_bandwidth(resolved, scenario, machine.degraded)
                 record = begin_record(resolved, scenario, options, placement, daemons, topology, dma)
                 run = Run(resolved, scenario, options, plan, machine, StallWatch(machine.seg, plan), demand, placement,
                           daemons, record)
@@ -267,3 +270,5 @@ def finish_for_dead_launcher(run: Run) -> None:
     fill_record(run, complete=False)
     judge(run)
     write_result(run.record, run.options.output)
+    if machine.bandwidth:
+        machine.bandwidth.remove()

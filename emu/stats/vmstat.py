@@ -73,7 +73,7 @@ VM_MEANING = {
     "grown_raise": "times its target was raised after an emergency",
     "grown_lower": "times it was lowered after a quiet time",
     "grown_page": "pages fetched to let it grow",
-    "grown_shrink_page": "pages it gave back",
+    "grown_shrink_page": "pages that a grown pool gave back after a quiet time",
     "rescue_hit": "pages taken from the rescue reserve: growth was too slow",
     "rescue_empty": "looks into an exhausted rescue reserve",
     "shared_reserve_hit": "pages kvfree_rcu() took from the shared reserve",

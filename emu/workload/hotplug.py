@@ -28,7 +28,8 @@ NEVER = 1 << 62
 @jit_apart
 def cpu_down(seg, me, cpu, load):
     """Go offline. The CPU's mutator, outside readers and sections."""
-    flush_rcu_sheaves(seg, me, cpu)
+    if seg[load + LOAD.sheaves] != 0:
+        flush_rcu_sheaves(seg, me, cpu)
     for index in range(region(seg, MAP.nr_caches)):
         slab_flush_cpu(seg, me, cpu, index, cpu)
     set_cpu_online(seg, cpu, 0)
