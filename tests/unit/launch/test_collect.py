@@ -23,6 +23,7 @@ from emu.mm import (
     page_links,
     page_of,
 )
+from emu.policy import POOL
 from emu.rcu import RCU
 from emu.results import blank_record, pack_result
 from emu.ring import stack_pop
@@ -128,6 +129,7 @@ SABOTAGE = {
     "NR_FREE_HIGHATOMIC = pages on its free lists": set_word("zones", ZONE.nr_free_highatomic, 1),
     "bnode pages all came back": lambda crew: turn_page(crew, PG_BNODE),
     "every reserve is whole": lambda crew: turn_page(crew, PG_STATIC),
+    "no pool holds what is not its own": set_word("pools", POOL.nr, 1),
     "cached pages within their limit": fill_caches_beyond_their_limit,
     "batches in flight within their limit": set_word("krc", KRC.in_flight_peak, 3),
     "grace periods ended = started": lambda crew: add(crew, VM.rcu_gp_start),
@@ -257,7 +259,7 @@ def test_locks_are_summed_by_kind():
         crew.seg[crew.plan.krc(cpu) + KRC.lock + LOCK.acquired] += 10
         crew.seg[crew.plan.krc(cpu) + KRC.lock + LOCK.hold_max_ns] = hold
     after = {row["name"]: row for row in books(crew, complete=False)["locks"]}
-    assert list(after) == ["zone->lock", "pcp->lock", "krc->lock", "list_lock"]
+    assert list(after) == ["zone->lock", "pcp->lock", "krc->lock", "list_lock", "mempool->lock", "reserve->lock"]
     assert after["krc->lock"]["acquired"] == before["krc->lock"]["acquired"] + 20
     assert after["krc->lock"]["hold_max_ns"] == 70
 
