@@ -32,7 +32,7 @@ HIST_UNITS = {
     "gp_ns": "ns",  # a grace period, start to end
     "gp_request_ns": "ns",  # request to the end of the grace period that serves it
     "bnode_age_ns": "ns",  # last record of a bnode to its objects freed: the youngest object's age
-    "object_age_ns": "ns",  # retired to freed, each object; spread evenly between the first and last of its bnode or list
+    "object_age_ns": "ns",  # retired to freed; spread evenly between first and last of a bnode or list
     "bnode_fill_records": "records",  # pointers in a bnode when it is reclaimed
     "batch_work_ns": "ns",  # reclaiming one batch
     "arrival_lateness_ns": "ns",  # due time to service: the open loop's own error
