@@ -15,8 +15,8 @@ from emu.boot.plan import Plan, plan_roles
 from emu.boot.policy import boot_policy, policy_regions
 from emu.boot.processes import boot_procs, process_regions
 from emu.boot.rcu import boot_rcu, rcu_regions
-from emu.boot.users import boot_users, users_regions
 from emu.boot.sheaves import boot_sheaves, sheaf_regions
+from emu.boot.users import boot_users, users_regions
 from emu.boot.vmscan import boot_vmscan, vmscan_regions
 from emu.config import Resolved
 from emu.mm import PAGE_SHIFT, PAGE_WORDS

@@ -14,7 +14,6 @@ from emu.shm.header import (
     F_BATCHES,
     F_EARLY_FREE,
     F_FOREIGN_PAGE,
-    F_FOREIGN_PAGE,
     F_GP_BACKWARDS,
     F_GP_EARLY,
     F_LIST_BROKEN,

@@ -63,7 +63,7 @@ EVENTS = {
         "kind", "lock_class", "print_lock_invalid_wait_context()",
         "a lock or a sleep was illegal here; kind and class as in sync/lockdep.py"),
     "stood_aside": Event("cpu", "aside_ns", "", "a worker waited because its CPU was not preemptible"),
-    "cpuhp_offline": Event("cpu", "pages", "cpuhp:cpuhp_exit", "an emulated CPU went offline and gave up so many pages"),
+    "cpuhp_offline": Event("cpu", "pages", "cpuhp:cpuhp_exit", "a CPU went offline and gave up so many pages"),
     "cpuhp_online": Event("cpu", "", "cpuhp:cpuhp_exit", "it came back"),
     "burst_start": Event("cpu", "objects", "", "a burst of the load began"),
     "burst_end": Event("cpu", "objects", "", "a burst of the load ended"),

@@ -56,9 +56,10 @@ def through_hotplug(machine):
         helper.join()
 
 
-pytestmark = pytest.mark.skipif(JIT, reason="a thread plays the coordinator: compiled code would not let it run")
+by_a_thread = pytest.mark.skipif(JIT, reason="a thread plays the coordinator: compiled code would not let it run")
 
 
+@by_a_thread
 def test_it_gives_up_lists_and_cache_and_comes_back():
     machine = started("run.epoch=E59", "memory.pcp_batch=4", "memory.pcp_high=24")  # E59 fills the cache at boot
     seg = machine.seg
@@ -79,6 +80,7 @@ def test_it_gives_up_lists_and_cache_and_comes_back():
     assert machine.fault == 0
 
 
+@by_a_thread
 def test_it_goes_again_where_that_is_asked_for():
     machine = started("hotplug.repeat_ms=20")
     through_hotplug(machine)
@@ -86,12 +88,14 @@ def test_it_goes_again_where_that_is_asked_for():
     assert away == 21_000_000
 
 
+@by_a_thread
 def test_a_schedule_stands_still_while_the_cpu_is_away():
     machine = started("workload.kind=constant", "workload.rate_per_s=1000")
     through_hotplug(machine)
     assert machine.seg[machine.plan.load(0) + LOAD.due] > time.monotonic_ns() - 2_000_000
 
 
+@by_a_thread
 def test_a_cpu_that_is_away_at_the_end_of_the_run_leaves_in_order():
     machine = started("hotplug.online_at_ms=60_000")
     machine.seg[HEADER.t_end] = machine.seg[HEADER.t_zero] + 20_000_000
