@@ -43,7 +43,8 @@ class Played:
 def test_a_victim_gives_back_what_it_takes_and_times_both():
     played = Played('kind = "victim", burst = 4')
     free = free_total(played.seg)
-    played.step(40)
+    while played["taken"] < 40:  # a step that had to be compiled first is late, and leaves operations out
+        played.step(40)
     row = played.finish()
     assert row["pages_taken"] == row["pages_given"] >= 40 and row["pages_held_peak"] == 4
     assert 1 <= row["pcp_misses"] < 10 and row["zone_lock_acquired"] >= 1  # the first filled the list
