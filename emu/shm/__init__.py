@@ -65,14 +65,12 @@ from emu.shm.segment import Segment, check_header, check_room, notes_dir, proces
 
 __all__ = [
     "ABORT", "APP", "BOOT", "COORDINATOR", "DRAIN", "DRAINED", "EXITED", "FAULTS", "FAULT_CODES", "F_BATCHES",
-    "F_EARLY_FREE", "F_FOREIGN_PAGE", "F_GP_BACKWARDS", "F_GP_EARLY", "F_LIST_BROKEN", "F_LOCK_STOLEN", "F_OBJECT_STATE",
-    "F_PAGE_OWNER", "F_PAGE_STATE", "F_READER_POISON", "F_RECORD_RANGE", "F_REFILL_TWICE", "F_RING_OVERFLOW",
-    "F_SELF_DEADLOCK", "F_WATERMARK", "F_WRITE_AFTER_FREE", "F_WRONG_CHANNEL", "HEADER", "KSWAPD", "LINE_WORDS", "MAP",
-    "MAP_BASE", "MONITOR", "MUTATOR", "PAGE_REFILL", "PARKED", "PF_MEMALLOC",
-    "PF_OOM_VICTIM", "PF_RT", "PROC", "RECLAIM", "ROLE_NAMES", "RUN", "RUNNING", "STOP",
-    "Segment", "UNBORN",
-    "HOG", "SAMPLER", "USER",
-    "check_header", "check_room", "declared", "layout_hash", "line", "notes_dir", "now_ns", "proc_of",
-    "process_start_time", "raise_fault", "read_fault", "record", "region", "round_to_line", "run_state",
+    "F_EARLY_FREE", "F_FOREIGN_PAGE", "F_GP_BACKWARDS", "F_GP_EARLY", "F_LIST_BROKEN", "F_LOCK_STOLEN",
+    "F_OBJECT_STATE", "F_PAGE_OWNER", "F_PAGE_STATE", "F_READER_POISON", "F_RECORD_RANGE", "F_REFILL_TWICE",
+    "F_RING_OVERFLOW", "F_SELF_DEADLOCK", "F_WATERMARK", "F_WRITE_AFTER_FREE", "F_WRONG_CHANNEL", "HEADER",
+    "KSWAPD", "LINE_WORDS", "MAP", "MAP_BASE", "MONITOR", "MUTATOR", "PAGE_REFILL", "PARKED", "PF_MEMALLOC",
+    "PF_OOM_VICTIM", "PF_RT", "PROC", "RECLAIM", "ROLE_NAMES", "RUN", "RUNNING", "STOP", "Segment", "UNBORN", "HOG",
+    "SAMPLER", "USER", "check_header", "check_room", "declared", "layout_hash", "line", "notes_dir", "now_ns",
+    "proc_of", "process_start_time", "raise_fault", "read_fault", "record", "region", "round_to_line", "run_state",
     "set_run_state", "struct", "sweep_stale",
 ]
