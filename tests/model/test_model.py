@@ -56,7 +56,8 @@ class Model:
         self.rng = random.Random(seed)
         self.crew = crew = Crew(*TINY, f"run.seed={seed}", *overrides)
         self.cpus = [SimpleNamespace(idle=False, reading=0) for _ in range(crew.plan.cpus)]
-        self.marks = {name: crew.seg[zone_of(crew.seg, 0) + getattr(ZONE, name)] for name in ("wmark_min", "wmark_low")}
+        self.marks = {name: crew.seg[zone_of(crew.seg, 0) + getattr(ZONE, name)]
+                      for name in ("wmark_min", "wmark_low", "wmark_high")}
         self.steps = [self.mutator] * 6 + [self.reclaim] * 2 + [self.coordinator] * 3 + [self.clock] * 3 + [self.reader]
         if crew.plan.resolved.policy.refill.trigger != "none":
             self.steps += [self.refill] * 2

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.jit_only  # interpreted, a read-modify-write is several
 
 OVERRIDES = ("policy.sources=['shared-reserve', 'mempool-raw']", "policy.one_arg_sources=['mempool']",
              "policy.pool.pages_per_cpu=4")
-SLOTS, STEPS = 8, 30_000
+SLOTS, STEPS = 8, 10_000
 DONE, ERRORS, EXCHANGE = 0, 8, 16  # words behind the machine
 
 

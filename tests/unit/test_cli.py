@@ -101,7 +101,6 @@ WRONG = {
     "out of range": ("[run]\nduration_ms = 1\n", "run.duration_ms = 1", "100"),
     "not a choice": ('[run]\nepoch = "E99"\n', 'run.epoch = "E99"', "E612"),
     "unknown policy": ('[policy]\npreset = "S99"\n', 'policy.preset = "S99"', "S3"),
-    "policy that is not built": ('[policy]\npreset = "S5"\n', 'policy.preset = "S5"', "does not exist yet"),
     "impossible policy": ('[policy]\npreset = "S20"\n', "workload.one_arg_share = 0.0", "one_arg_share = 1.0"),
     "source that sleeps": ('[policy]\nsources = ["direct"]\n', 'policy.sources[0] = "direct"', "one_arg_sources"),
     "shares that do not add up": ("[workload.contexts]\ntask = 0.5\n", "workload.contexts", "1"),
@@ -215,6 +214,6 @@ def test_keyboard_interrupt_is_worded(monkeypatch, capsys):
     def interrupted(_path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("emu.results.read_result", interrupted)
+    monkeypatch.setattr("emu.results.is_comparison", interrupted)
     assert main(["report", "x"]) == 130
     assert capsys.readouterr().err == "emu: stopped\n"
