@@ -5,6 +5,7 @@ import time
 from emu.shm import HEADER
 from emu.stats import VM, counter
 from emu.users import hog_run
+from emu.users.hog import burn
 from tests.small_machine import small_machine
 
 
@@ -12,6 +13,7 @@ def test_a_hog_burns_in_turns_until_the_end_of_the_run():
     machine = small_machine("hogs=[{cpus = [0], busy_ms = 2.0, idle_ms = 3.0}]")
     me = machine.index("hog/0")
     machine.seg[HEADER.t_end] = 0
+    burn(machine.seg, me, 0)
     hog_run(machine.seg, me, 0)  # compiled before it counts
     machine.seg[HEADER.t_end] = time.monotonic_ns() + 30_000_000
     hog_run(machine.seg, me, 0)
