@@ -12,6 +12,7 @@ from emu.boot import Plan
 from emu.host import process_state
 from emu.launch.children import Child
 from emu.rcu import RCU
+from emu.shm import COORDINATOR
 from emu.stats import VM, VM_WORDS
 
 LAUNCHER_GAP_NS = 150_000_000  # the launcher looks every 50 ms; a gap of thrice that is a stall of its own
@@ -74,7 +75,7 @@ class StallWatch:
                 child.stopped_at = 0
 
     def _look_at_rcu(self, children: list[Child]) -> None:
-        coordinator = self._plan.roles[-1].index
+        coordinator = self._plan.of_kind(COORDINATOR)[0].index
         counter = self._plan.offsets["counters"] + coordinator * VM_WORDS + VM.rcu_stall
         stalls = self._seg[counter]
         if stalls == self._rcu_stalls:
