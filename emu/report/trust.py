@@ -12,6 +12,7 @@ from emu.report.view import BELOW_NOISE, lower_median
 PAGE_TERMS = ("buddy", "pcp", "cache", "static", "bnode", "slab", "vmalloc", "other", "lost")
 PRESSURE_TERMS = ("lru", "zram", "user", "trylock")  # named where there are such pages
 OBJECT_TERMS = ("freed", "queued", "live")
+PARTLY_TIMED = ("krc->lock",)  # its clock runs in the monitor's sections only
 PROCESSES_IN_FULL = 12
 ROWS_MAX = 10
 CANNOT_TELL = (
@@ -54,13 +55,19 @@ def _more(rows, shown=ROWS_MAX):
     return f", and {grouped(len(rows) - shown)} more" if len(rows) > shown else ""
 
 
+def hold_mean(lock):
+    """Mean hold time, "-" where holds are not timed, or not all of them: a mean over the others would be none."""
+    timed = lock["hold_max_ns"] > 0 and lock["name"] not in PARTLY_TIMED
+    return duration(lock["hold_ns"] / lock["acquired"]) if timed else "-"
+
+
 def locks(view, width):
     """Locks that were taken, the longest held first."""
     used = sorted((lock for lock in view["locks"] if lock["acquired"] > 0), key=lambda lock: -lock["hold_max_ns"])
     if not used:
         return []
     rows = [(lock["name"], count(lock["acquired"]), share(lock["contended"], lock["acquired"]),
-             duration(lock["wait_ns"]), duration(lock["hold_ns"] / lock["acquired"]), duration(lock["hold_max_ns"]),
+             duration(lock["wait_ns"]), hold_mean(lock), duration(lock["hold_max_ns"]) if lock["hold_max_ns"] else "-",
              count(lock["holder_descheduled"])) for lock in used[:ROWS_MAX]]
     lines = table(("lock", "acquired", "contended", "waited", "hold mean", "hold max", "off core"), rows, width, 0)
     if len(used) > ROWS_MAX:
